@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from watcher.values import NOTHING
@@ -85,7 +85,15 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, with the number of the format."""
-        return {"format": FORMAT} | asdict(self)
+        return {"format": FORMAT} | {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
 
 
 def from_json(body: Mapping[str, Any]) -> Record:
