@@ -6,13 +6,32 @@ Times are seconds since the epoch (float, UTC) unless a name says otherwise; wei
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
-NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+class _Nothing(Mapping[Any, Any]):
+    """The empty mapping, hashable so that it can be a default of a frozen value."""
+
+    def __getitem__(self, key: object) -> Any:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+
+NOTHING: Mapping[Any, Any] = _Nothing()
 
 
 # The registry
