@@ -1,0 +1,86 @@
+# Needs Linux, make and Python 3.11, 3.12 or 3.13. Everything else is installed into .venv-* from hashed locks.
+# `make PYTHON=python3.12 test` chooses another interpreter.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+SUITABLE := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do $$p $(SUITABLE) && { echo $$p; break; }; done)
+endif
+# Part of the stamps' names, so that another interpreter gets fresh environments.
+VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null))
+
+UV := .venv-uv/bin/uv
+DEMO := .venv-demo/bin/python
+TEST := .venv-test/bin/python
+UV_READY := .venv-uv/.ready-$(VERSION)
+DEMO_READY := .venv-demo/.ready-$(VERSION)
+TEST_READY := .venv-test/.ready-$(VERSION)
+
+.PHONY: help demo test test-all lint format types imports bench lock clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: $(DEMO_READY) ## the whole loop on this machine, with a page to watch it
+	@$(DEMO) -m demo
+
+test: lint types imports ## what CI runs: lint, format, types, directions of imports, tests
+	@$(TEST) -m pytest
+
+test-all: lint types imports ## the same, and the suites that take minutes
+	@$(TEST) -m pytest -m ""
+
+lint: $(TEST_READY)
+	@$(TEST) -m ruff check --quiet
+	@$(TEST) -m ruff format --check --quiet
+
+types: $(TEST_READY)
+	@$(TEST) -m mypy --no-error-summary
+
+imports: $(TEST_READY)
+	@.venv-test/bin/lint-imports --no-timings >.venv-test/imports.log 2>&1 || { cat .venv-test/imports.log; exit 1; }
+
+format: $(TEST_READY) ## sort imports, apply safe fixes, format
+	@$(TEST) -m ruff check --quiet --fix-only
+	@$(TEST) -m ruff format
+
+bench: $(DEMO_READY) ## measure, and print a table
+	@$(DEMO) -m benchmarks
+
+# Every lock is universal: one file for all supported Pythons.
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-config --no-emit-index-url \
+	--custom-compile-command "make lock" $(UPGRADE) pyproject.toml
+lock: $(UV_READY) ## compile the locks again from pyproject.toml; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) --extra functions --extra azureml --extra databricks -o requirements.txt
+	$(COMPILE) --extra local -o requirements-demo.txt
+	$(COMPILE) --extra local --extra dev -c requirements-demo.txt -o requirements-dev.txt
+	$(COMPILE) --extra local --extra dev --extra spark -c requirements-dev.txt -o requirements-spark.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-config --no-emit-index-url --python-version 3.11 \
+		--custom-compile-command "make lock" --group bootstrap -o requirements-bootstrap.txt
+
+clean: ## remove what was made here
+	rm -rf .venv-uv .venv-demo .venv-test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(UV_READY): requirements-bootstrap.txt
+	@[ -n "$(PYTHON)" ] && $(PYTHON) $(SUITABLE) || { \
+		echo "Python 3.11, 3.12 or 3.13 is needed and $(or $(PYTHON),python3) is none of them: install one, or name it with 'make PYTHON=/path/to/python3.12'." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: install its venv package (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv-uv
+	@.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv-%/.ready-$(VERSION): $(UV_READY)
+	@echo "installing requirements-$(LOCK_$*).txt into .venv-$* ..."
+	@$(UV) venv --quiet --no-config --clear --python .venv-uv/bin/python .venv-$*
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .venv-$*/bin/python requirements-$(LOCK_$*).txt
+	@touch $@
+
+LOCK_demo := demo
+LOCK_test := dev
+$(DEMO_READY): requirements-demo.txt
+$(TEST_READY): requirements-dev.txt
