@@ -31,7 +31,7 @@ test: lint types imports ## what CI runs: lint, format, types, directions of imp
 	@$(TEST) -m pytest
 
 test-all: lint types imports ## the same, and the suites that take minutes
-	@$(TEST) -m pytest -m ""
+	@$(TEST) -m pytest -m "" --hypothesis-profile=long
 
 lint: $(TEST_READY)
 	@$(TEST) -m ruff check --quiet
