@@ -34,7 +34,7 @@ test-all: lint types imports ## the same, and the suites that take minutes
 	@$(TEST) -m pytest -m "" --hypothesis-profile=long
 
 lint: $(TEST_READY)
-	@$(TEST) -m ruff check --quiet
+	@$(TEST) -m ruff check --quiet --output-format=concise
 	@$(TEST) -m ruff format --check --quiet
 
 types: $(TEST_READY)
