@@ -10,11 +10,15 @@ from watcher.values import NOTHING
 
 
 class Better(StrEnum):
+    """Which way a metric points."""
+
     HIGHER = "higher"
     LOWER = "lower"
 
 
 class SameData(StrEnum):
+    """Whether the compared numbers must come from the same data; `when_known`: they must not be known to differ."""
+
     WHEN_KNOWN = "when_known"
     REQUIRED = "required"
     IGNORE = "ignore"
@@ -43,12 +47,16 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRules:
+    """What evidence has to be; missing evidence is waited for until `wait_at_most` after the version was first seen."""
+
     same_data: SameData = SameData.WHEN_KNOWN
     wait_at_most: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
+    """A person has to write `tag` on a version, with any text."""
+
     tag: str
     expires: float | None = None
     """Counted from when the loop first saw the tag."""
