@@ -201,7 +201,11 @@ class Ledger(Protocol):
         ...
 
     def save(
-        self, key: str, body: Mapping[str, Any], unchanged: str | None, lines: Sequence[Line] = (),
+        self,
+        key: str,
+        body: Mapping[str, Any],
+        unchanged: str | None,
+        lines: Sequence[Line] = (),
         due: float | None = None,
     ) -> str:
         """Write record and lines in one batch, if the revision is still `unchanged` (None: no record yet).
@@ -216,8 +220,14 @@ class Ledger(Protocol):
         ...
 
     def history(
-        self, model: str | None = None, until: float | None = None, since: float | None = None, most: int = 1000,
-        newest_first: bool = True, event: str | None = None, target: str | None = None,
+        self,
+        model: str | None = None,
+        until: float | None = None,
+        since: float | None = None,
+        most: int = 1000,
+        newest_first: bool = True,
+        event: str | None = None,
+        target: str | None = None,
     ) -> Sequence[Line]:
         """Lines of one model (None: all), bounded by time (both ends included)."""
         ...

@@ -22,9 +22,7 @@ JUDGING: tuple[Reason, ...] = (
     Reason("no_objection", "The rule lets the version pass.", "Nothing."),
     Reason("not_in_policy", "The policy does not ask for what the rule checks.", "Nothing."),
     Reason(
-        "no_champion",
-        "The rule compares with the champion, and nothing was ever champion of this model.",
-        "Nothing.",
+        "no_champion", "The rule compares with the champion, and nothing was ever champion of this model.", "Nothing."
     ),
     Reason(
         "rests_on_open",
@@ -178,6 +176,12 @@ DECIDING: tuple[Reason, ...] = (
         "The registry has no model of this name any more; what is served stays.",
         "If it was renamed or removed on purpose, change the settings.",
     ),
+    Reason(
+        "crown_unreadable",
+        "The model tag `watcher.crown` cannot be read, so neither the floor nor the last champion is known.",
+        "Restore the tag from the history, or remove it and set the champion mark with `promote`.",
+    ),
+    Reason("observed", "A target was seen to serve something else than before.", "Nothing."),
     Reason("stale_read", "The registry answered with an older state than was seen before.", "Nothing."),
     Reason("order_acknowledged", "A person moved the champion mark, and the loop takes it as an order.", "Nothing."),
     Reason("order_met", "Every target was seen whole on the version a person ordered.", "Nothing."),

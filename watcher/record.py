@@ -27,6 +27,8 @@ class Attempts:
     count: int
     not_before: float
     why: str = ""
+    terminal: bool = False
+    """Whether the last try said that it will never work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ class Record:
     rollout_since: float = 0.0
     crowned_at: float = 0.0
     """Since when the champion has been the champion; keep-warm counts from here."""
+    held_since: float | None = None
+    """Since when a hold or a pause has stopped the rollout's clock."""
+    settled: int = -1
+    """Every version up to this number has its verdict or predates the watching; -1 before the first look."""
     stale_since: float | None = None
     """Since when the registry has disagreed with this record."""
     first_seen: Mapping[str, float] = NOTHING

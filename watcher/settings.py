@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from watcher.judge.policy import Policy
+from watcher.policy import Policy
 from watcher.values import Mode, Rollout, Target
 
 

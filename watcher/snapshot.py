@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from watcher.record import Record
 from watcher.settings import Watched
-from watcher.values import NOTHING, EvidenceOf, Gone, Marks, Observed, Target, Unseen, Version
+from watcher.values import NOTHING, EvidenceOf, Example, Gone, Marks, Observed, Target, Unseen, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,15 @@ class Snapshot:
     """Everything a mark names, by direct get, and what the listing showed."""
     evidence: Mapping[int, EvidenceOf] = NOTHING
     """Of the champion and of every candidate."""
+    example: Example | None = None
+    """What a probe of the challenger asks: the rollout's file, or the model's own example."""
+    newest: int = 0
+    """Highest version number that any read of this wake-up showed."""
     staleness: float = 0.0
+    lease: float = 0.0
+    """Seconds for which an intent binds: the slowest verb of any of the targets."""
+    evidence_every: float = 60.0
+    """Seconds after which versions that wait are looked at again."""
     paused: bool = False
 
     def version(self, number: int | None) -> Version | None:

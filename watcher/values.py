@@ -140,6 +140,8 @@ class Marks:
     """Highest version number that the same read showed, 0 where it shows none."""
     exists: bool = True
     renamed_to: str | None = None
+    problem: str | None = None
+    """Why the crown tag cannot be read (`crown` is then None), None where it can or is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,4 +427,7 @@ class Step:
     @property
     def slot(self) -> str:
         """Names the thing that is tried, so that attempts at the same thing are counted together."""
-        return f"{self.verb}:{self.target or ''}:{self.release or self.version or ''}"
+        what = self.release or self.version or ""
+        if self.weights:
+            what = ",".join(f"{name}={percent}" for name, percent in sorted(self.weights.items()))
+        return f"{self.verb}:{self.target or ''}:{what}"

@@ -1,0 +1,127 @@
+"""What the ledger remembers of a step once its outcome is known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from watcher.decide.settle import live_of
+from watcher.ports import Line
+from watcher.record import Attempts, Probed, Record
+from watcher.snapshot import Snapshot
+from watcher.values import NOTHING, Observed, Probe, Step, Verb
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 600.0
+SHORT_PAUSES = 3
+"""Conflicts in a row after which looking again is slowed down: one is an answer, many are a fight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a step failed: `transient`, `terminal` or `conflict`, and in whose words."""
+
+    kind: str
+    why: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    record: Record
+    lines: tuple[Line, ...]
+    due: float
+    """When to look at the model again."""
+
+
+def pause(count: int) -> float:
+    """Seconds before try number `count + 1`: doubled each time, to a cap."""
+    return float(min(FIRST_PAUSE * 2 ** min(count - 1, 20), LONGEST_PAUSE))
+
+
+def done(
+    snapshot: Snapshot, record: Record, step: Step, probe: Probe | None, now: float, about: Mapping[str, Any]
+) -> After:
+    """The step had its effect: forget its failed tries, remember what only this worker knows."""
+    name = snapshot.watched.name
+    attempts = {slot: tried for slot, tried in record.attempts.items() if slot != step.slot}
+    record = replace(record, intent=None, attempts=attempts)
+    lines = [Line(now, name, "done", step.target, step.version, step.reason, _about(step, about))]
+    if step.crown is not None:
+        record = replace(record, n=max(record.n, step.crown.n))
+    if step.verb is Verb.NOMINATE:
+        version = snapshot.version(step.version)
+        record = replace(
+            record,
+            rollout=step.version,
+            rollout_key=version.identity.key if version else "",
+            rollout_since=now,
+            rolled_back="",
+            probed=NOTHING,
+            baseline=NOTHING,
+            held_since=None,
+        )
+        lines.append(Line(now, name, "rollout_started", version=step.version, reason=step.reason))
+    elif step.verb is Verb.UNMARK:
+        record = replace(
+            record,
+            rollout=None,
+            rollout_key="",
+            rollout_since=0.0,
+            rolled_back="",
+            probed=NOTHING,
+            baseline=NOTHING,
+            held_since=None,
+        )
+    elif step.verb is Verb.CROWN:
+        record = replace(record, crowned_at=now)
+        previous = step.crown.previous if step.crown else None
+        lines.append(
+            Line(now, name, "crowned", version=step.version, data={"version": step.version, "previous": previous})
+        )
+    elif step.verb is Verb.LAUNCH and step.target:
+        record = replace(record, probed={k: v for k, v in record.probed.items() if k != step.target})
+    elif step.verb is Verb.PROBE and step.target and probe is not None:
+        outcome = Probed(step.release or "", probe.ok, now, probe.detail)
+        record = replace(record, probed={**record.probed, step.target: outcome})
+    elif step.verb is Verb.SHIFT and step.target:
+        serving = _serving(snapshot, step)
+        record = replace(record, live={**record.live, step.target: serving})
+        lines.append(Line(now, name, "live", step.target, step.version, step.reason, {"weights": serving}))
+    return After(record, tuple(lines), now)
+
+
+def failed(
+    snapshot: Snapshot, record: Record, step: Step, failure: Failure, now: float, about: Mapping[str, Any]
+) -> After:
+    """The step did not have its effect, or nobody knows: count it, and say when to try again."""
+    tried = record.attempts.get(step.slot)
+    count = tried.count + 1 if tried else 1
+    wait = pause(count)
+    if failure.kind == "conflict" and count <= SHORT_PAUSES:
+        wait = 0.0
+    if failure.retry_after is not None:
+        wait = max(wait, failure.retry_after)
+    terminal = failure.kind == "terminal"
+    entry = Attempts(count, now + wait, failure.why, terminal)
+    record = replace(record, intent=None, attempts={**record.attempts, step.slot: entry})
+    data = _about(step, about) | {"detail": failure.why, "attempt": count}
+    line = Line(now, snapshot.watched.name, "failed", step.target, step.version, failure.kind, data)
+    return After(record, (line,), now)
+
+
+def _about(step: Step, about: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {"verb": str(step.verb), "slot": step.slot, "release": step.release, "detail": step.detail}
+    if step.weights or step.verb is Verb.SHIFT:
+        plain["weights"] = dict(step.weights)
+    if step.call is not None:
+        plain["call"] = str(step.call)
+    return {key: value for key, value in {**plain, **about}.items() if value not in (None, "")}
+
+
+def _serving(snapshot: Snapshot, step: Step) -> dict[str, int]:
+    for view in snapshot.targets:
+        if view.target.name == step.target and isinstance(view.seen, Observed):
+            return live_of(replace(view.seen, weights=step.weights))
+    return {}

@@ -1,0 +1,105 @@
+"""Rules 2, 3 and 5, and what else a person can order: the champion alias, `rejudge`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from watcher.decide.world import Decision, World, name_of, whole
+from watcher.values import NOTHING, Call, Observed, Unseen, Verb
+
+
+def model_gone(world: World) -> Decision | None:
+    """Keep serving: a model that is not there is never a reason to take anything down."""
+    if world.snapshot.marks.exists:
+        return None
+    return world.wait("model_gone", until=world.now + world.snapshot.evidence_every)
+
+
+def champion_missing(world: World) -> Decision | None:
+    """Rule 2: without a champion nothing is judged and nothing is moved, the first version ever apart."""
+    marks, again = world.snapshot.marks, world.now + world.snapshot.evidence_every
+    if marks.champion is not None:
+        if world.gone(marks.champion):
+            return world.wait("champion_gone", f"champion is v{marks.champion}, which does not exist", again)
+        return None
+    if world.crown.crowned is not None:
+        return world.wait("champion_missing", f"v{world.crown.crowned} was crowned last", again)
+    ours = {name_of(world.challenger), name_of(world.snapshot.version(world.record.rollout))}
+    for view in world.targets:
+        if isinstance(view.seen, Observed) and set(view.seen.weights) - ours:
+            return world.wait("champion_missing", f"{view.target.name} serves a release that nothing marks", again)
+    return None
+
+
+def acknowledge(world: World) -> Decision | None:
+    """Rule 3: a champion that we did not crown is an order, or our own crowning whose record was lost."""
+    champion, crown = world.champion, world.crown
+    if champion is None or champion.number == crown.crowned:
+        return None
+    if champion.number == world.snapshot.marks.challenger and champion.call is Call.WINS:
+        mended = world.next_crown(
+            crowned=champion.number,
+            previous=crown.crowned,
+            floor=max(crown.floor, crown.crowned or 0),
+            met=all(whole(view, name_of(champion)) for view in world.targets),
+            displaced=None,
+        )
+        told = world.line(
+            "crowned", version=champion.number, data={"version": champion.number, "previous": crown.crowned}
+        )
+        world = world.saying(told).remembering(crowned_at=world.now)
+        return world.do(Verb.WRITE_CROWN, "crown", version=champion.number, crown=mended)
+    if champion.call is Call.UNMET:
+        return world.do(Verb.TAG, "order_retry", version=champion.number, call=None)
+    ordered = world.next_crown(
+        crowned=champion.number,
+        previous=_served(world),
+        floor=max(world.snapshot.newest, world.snapshot.marks.newest, champion.number, crown.floor),
+        met=False,
+        displaced=crown.crowned,
+    )
+    world = world.saying(world.line("order", version=champion.number, data=asdict(ordered)))
+    world = world.remembering(attempts=NOTHING, crowned_at=world.now)
+    return world.do(Verb.ACKNOWLEDGE, "order_acknowledged", version=champion.number, crown=ordered)
+
+
+def _served(world: World) -> int | None:
+    """The one version that every target serves; else what was last known to be whole everywhere."""
+    crown = world.crown
+    served: set[int | None] = set()
+    for view in world.targets:
+        if isinstance(view.seen, Unseen) or len(view.seen.weights) != 1:
+            served.add(None)
+            continue
+        (name,) = view.seen.weights
+        release = view.seen.release(name)
+        served.add(release.version if release and release.ours else None)
+    if len(served) == 1 and None not in served:
+        return served.pop()
+    return crown.crowned if crown.met and crown.crowned is not None else crown.previous
+
+
+def champion_is_challenger(world: World) -> Decision | None:
+    """Rule 5: a rollout that reached its crown has no challenger any more."""
+    marks = world.snapshot.marks
+    if marks.challenger is None or marks.challenger != marks.champion:
+        return None
+    return world.do(Verb.UNMARK, "unmark", version=marks.challenger)
+
+
+def rejudge(world: World) -> Decision | None:
+    """A person wants a version judged again: the floor goes beneath it, then its verdict goes."""
+    for version in _by_number(world.snapshot.versions):
+        found = world.snapshot.version(version)
+        if found is None or not found.rejudge or version == world.snapshot.marks.challenger:
+            continue
+        if version != world.snapshot.marks.champion and world.crown.floor >= version:
+            lowered = world.next_crown(floor=version - 1)
+            return world.do(Verb.WRITE_CROWN, "rejudged", version=version, crown=lowered)
+        return world.do(Verb.TAG, "rejudged", version=version, call=None)
+    return None
+
+
+def _by_number(versions: Mapping[int, object]) -> list[int]:
+    return sorted(versions)

@@ -1,0 +1,133 @@
+"""What is believed before anything is decided: stale reads, the challenger mark, since when things are as they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from watcher.decide.world import Decision, World
+from watcher.record import Phase
+from watcher.values import FINAL, NOTHING, Observed, Version
+
+NEWEST_AT_FIRST_SIGHT = 20
+"""Versions that are read of a model which was never watched before."""
+
+
+def stamp(world: World) -> World:
+    """Remember when versions, approvals and the state of targets were first seen, and what is live."""
+    record, snapshot, now = world.record, world.snapshot, world.now
+    first_seen = dict(record.first_seen)
+    approved = dict(record.approved)
+    approval = snapshot.watched.policy.approval
+    known = [v for v in snapshot.versions.values() if isinstance(v, Version)]
+    waiting = {v.identity.key: v for v in known if v.call is None}
+    for version in known:
+        if version.call is not None:
+            first_seen.pop(version.identity.key, None)
+    fresh = [v for key, v in waiting.items() if key not in first_seen]
+    for version in fresh:
+        first_seen[version.identity.key] = now
+    for key, version in waiting.items():
+        mark = version.tags.get(approval.tag) if approval else None
+        if mark:
+            approved.setdefault(f"{key}={mark}", now)
+    phases, live, lines = dict(record.phases), dict(record.live), list(world.lines)
+    for version in sorted(fresh, key=lambda v: v.number):
+        lines.append(world.line("seen", version=version.number))
+    for view in world.targets:
+        if not isinstance(view.seen, Observed):
+            continue
+        name, key = view.target.name, phase_key(view.seen)
+        if name not in phases or phases[name].key != key:
+            phases[name] = Phase(key, now)
+        serving = live_of(view.seen)
+        if live.get(name, NOTHING) != serving:
+            live[name] = serving
+            lines.append(world.line("live", target=name, reason="observed", data={"weights": serving}))
+    changed = replace(record, first_seen=first_seen, approved=approved, phases=phases, live=live)
+    changed = replace(changed, settled=_settled(world, changed.settled))
+    if snapshot.marks.champion is not None and not changed.crowned_at:
+        changed = replace(changed, crowned_at=now)
+    return replace(world, record=changed, lines=tuple(lines))
+
+
+def phase_key(seen: Observed) -> str:
+    return json.dumps([sorted(seen.weights.items()), seen.token])
+
+
+def live_of(seen: Observed) -> dict[str, int]:
+    """Version number (or the name of a foreign release) -> percent."""
+    serving: dict[str, int] = {}
+    for name, percent in seen.weights.items():
+        release = seen.release(name)
+        label = str(release.version) if release and release.ours else name
+        serving[label] = serving.get(label, 0) + percent
+    return serving
+
+
+def believe(world: World) -> World | Decision:
+    """Rules 1 and 4: disagreement with the ledger waits for one staleness interval, then the registry is right."""
+    marks, record = world.snapshot.marks, world.record
+    older = world.crown.n < record.n
+    other = record.rollout is not None and marks.challenger != record.rollout
+    unknown = record.rollout is None and marks.challenger is not None
+    if not (older or other or unknown):
+        return world if record.stale_since is None else world.remembering(stale_since=None)
+    since = record.stale_since if record.stale_since is not None else world.now
+    world = world.remembering(stale_since=since)
+    if world.now < since + world.snapshot.staleness:
+        return world.wait("stale_read", until=since + world.snapshot.staleness)
+    if older:
+        world = world.remembering(n=world.crown.n)
+    if marks.challenger is not None and (other or unknown):
+        challenger = world.challenger
+        world = world.remembering(
+            rollout=marks.challenger,
+            rollout_key=challenger.identity.key if challenger else "",
+            rollout_since=world.now,
+            rolled_back="",
+            baseline=NOTHING,
+            probed=NOTHING,
+        )
+    elif other and _ended(world):
+        world = forget_rollout(world)
+    return world.remembering(stale_since=None)
+
+
+def forget_rollout(world: World) -> World:
+    return world.remembering(
+        rollout=None,
+        rollout_key="",
+        rollout_since=0.0,
+        rolled_back="",
+        baseline=NOTHING,
+        probed=NOTHING,
+        held_since=None,
+    )
+
+
+def _ended(world: World) -> bool:
+    """Whether the mark is absent because a rollout ended and only the record of it was lost."""
+    rollout = world.record.rollout
+    if rollout == world.snapshot.marks.champion:
+        return True
+    if rollout is not None and world.gone(rollout):
+        return world.crown.floor >= rollout
+    version = world.snapshot.version(rollout)
+    return version is not None and (version.call in FINAL or version.call is None)
+
+
+def _settled(world: World, before: int) -> int:
+    """Every version up to here is decided: holes in the numbers were confirmed by direct gets."""
+    marks, snapshot = world.snapshot.marks, world.snapshot
+    if before < 0:
+        before = max(snapshot.newest - NEWEST_AT_FIRST_SIGHT, 0)
+    settled = before
+    while settled < snapshot.newest:
+        found = snapshot.versions.get(settled + 1)
+        if found is None:
+            break
+        if isinstance(found, Version) and found.call is None and found.number != marks.champion:
+            break
+        settled += 1
+    return settled

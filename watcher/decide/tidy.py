@@ -1,0 +1,69 @@
+"""Rules 10 to 12: tag what is final, retire what nobody needs, nominate the best winner."""
+
+from __future__ import annotations
+
+from watcher.decide.drift import obstacle
+from watcher.decide.world import Decision, World, name_of, weight
+from watcher.values import FINAL, Call, Mode, Unseen, Verb
+
+
+def tag(world: World) -> Decision | None:
+    """Rule 10: a final verdict is written where people see it."""
+    displaced = world.snapshot.version(world.crown.displaced)
+    if displaced is not None and displaced.call is not Call.DISPLACED and displaced != world.champion:
+        if displaced.call is not Call.ROLLED_BACK:
+            return world.do(Verb.TAG, "tag_verdict", version=displaced.number, call=Call.DISPLACED)
+    for number in sorted(world.verdicts):
+        verdict = world.verdicts[number]
+        version = world.snapshot.version(number)
+        if version is not None and verdict.call in FINAL and version.call is None:
+            return world.do(Verb.TAG, "tag_verdict", version=number, call=verdict.call, detail=verdict.reason)
+    return None
+
+
+def retire(world: World) -> Decision | None:
+    """Rule 11: releases of ours that neither serve nor are kept warm."""
+    keep = {name_of(world.champion), name_of(world.challenger), name_of(world.desired)}
+    previous = name_of(world.snapshot.version(world.crown.previous))
+    warm_until = world.record.crowned_at + world.snapshot.watched.rollout.keep_warm
+    for view in world.targets:
+        if isinstance(view.seen, Unseen) or obstacle(world, view) is not None:
+            continue
+        for release in view.seen.releases:
+            if not release.ours or release.name in keep or weight(view, release.name):
+                continue
+            if release.name == previous and world.now < warm_until:
+                continue
+            return world.do(
+                Verb.RETIRE, "stray", target=view.target.name, version=release.version, release=release.name
+            )
+    return None
+
+
+def keep_warm(world: World) -> float | None:
+    """When the previous champion's releases may go, None where there are none to wait for."""
+    previous = name_of(world.snapshot.version(world.crown.previous))
+    until = world.record.crowned_at + world.snapshot.watched.rollout.keep_warm
+    if previous is None or until <= world.now:
+        return None
+    held = any(not isinstance(v.seen, Unseen) and v.seen.release(previous) for v in world.targets)
+    return until if held else None
+
+
+def nominate(world: World) -> Decision | None:
+    """Rule 12: the best of the winners, once orders are met, no person holds the model, and it may be moved."""
+    winners = [v for v in world.verdicts.values() if v.call is Call.WINS]
+    if not winners:
+        return None
+    best = max(winners, key=lambda v: (v.score if v.score is not None else float("-inf"), v.identity.version))
+    if world.snapshot.watched.mode is Mode.ADVISE:
+        return world.wait("advise_only", f"v{best.identity.version} wins")
+    if world.unmet or not world.crown.met:
+        return world.wait("winner_waits", "an order is not met", world.now + world.snapshot.evidence_every)
+    if world.snapshot.marks.hold is not None:
+        return world.wait("held", f"held: {world.snapshot.marks.hold}")
+    for view in world.targets:
+        blocked = obstacle(world, view)
+        if blocked is not None:
+            return blocked
+    return world.do(Verb.NOMINATE, "nominated", version=best.identity.version)

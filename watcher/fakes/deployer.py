@@ -1,0 +1,206 @@
+"""Targets in memory with a virtual clock: launches take time, versions can be made to fail, traffic is simulated."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from watcher.errors import Conflict, Terminal
+from watcher.fakes.faults import Faults
+from watcher.values import Example, Observed, Probe, Release, SeenRelease, State, Target, Traffic, Version
+
+
+@dataclass
+class Placed:
+    """One release as the fake target keeps it."""
+
+    version: int
+    key: str
+    owner: str
+    ready_at: float
+    failed: str | None = None
+
+
+@dataclass
+class Place:
+    """One target's state."""
+
+    model: str
+    owner: str
+    releases: dict[str, Placed] = field(default_factory=dict)
+    weights: dict[str, int] = field(default_factory=dict)
+    writes: int = 0
+    since: float = 0.0
+    adopted: bool = True
+
+
+@dataclass
+class FakeDeployer:
+    """The port, and below it what a test may do to the world behind the deployer's back."""
+
+    clock: Callable[[], float]
+    atomic: bool = True
+    lease: float = 5.0
+    launch_seconds: float = 1.0
+    requests_per_second: float = 50.0
+    places: dict[str, Place] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    broken: dict[int, str] = field(default_factory=dict)
+    """Version -> why it cannot be brought up."""
+    mute: dict[int, str] = field(default_factory=dict)
+    """Version -> why its probe fails."""
+    error_share: dict[int, float] = field(default_factory=dict)
+    p95_ms: dict[int, float] = field(default_factory=dict)
+    blind: bool = False
+    """Whether the provider of traffic figures is out."""
+    launches: list[tuple[str, str]] = field(default_factory=list)
+    """(target, identity key) of every launch that started something."""
+
+    def observe(self, target: Target) -> Observed:
+        return self.faults.run("observe", target.key, lambda: self._observe(target))
+
+    def launch(self, release: Release) -> None:
+        self.faults.run("launch", release.target.key, lambda: self._launch(release))
+
+    def probe(self, release: Release, example: Example) -> Probe:
+        return self.faults.run("probe", release.target.key, lambda: self._probe(release, example))
+
+    def shift(self, target: Target, weights: Mapping[str, int], seen: str) -> None:
+        self.faults.run("shift", target.key, lambda: self._shift(target, dict(weights), seen))
+
+    def retire(self, target: Target, name: str) -> None:
+        self.faults.run("retire", target.key, lambda: self._retire(target, name))
+
+    def adopt(self, target: Target, version: Version) -> None:
+        place = self._place(target)
+        place.adopted = True
+        place.writes += 1
+
+    def check(self, target: Target) -> Sequence[str]:
+        problem = self._problem(target)
+        return [problem] if problem else []
+
+    def _place(self, target: Target) -> Place:
+        return self.places.setdefault(target.place, Place(target.model, target.owner, since=self.clock()))
+
+    def _problem(self, target: Target) -> str | None:
+        place = self._place(target)
+        if place.owner != target.owner:
+            return f"it belongs to {place.owner}"
+        if place.model != target.model:
+            return f"it serves the model {place.model}"
+        return None
+
+    def _observe(self, target: Target) -> Observed:
+        place = self._place(target)
+        seen = tuple(self._seen(place, target, name) for name in sorted(place.releases))
+        return Observed(seen, dict(place.weights), str(place.writes), place.adopted, self._problem(target))
+
+    def _seen(self, place: Place, target: Target, name: str) -> SeenRelease:
+        placed = place.releases[name]
+        ours = placed.owner == target.owner
+        return SeenRelease(
+            name,
+            placed.version,
+            placed.key if ours else "",
+            self._state(placed),
+            ours,
+            placed.failed or "",
+            self._traffic(place, name, placed),
+        )
+
+    def _state(self, placed: Placed) -> State:
+        if placed.failed is not None:
+            return State.FAILED
+        return State.READY if self.clock() >= placed.ready_at else State.STARTING
+
+    def _traffic(self, place: Place, name: str, placed: Placed) -> Traffic:
+        percent = place.weights.get(name, 0)
+        requests = int((self.clock() - place.since) * self.requests_per_second * percent / 100)
+        share = self.error_share.get(placed.version, 0.0)
+        p95 = self.p95_ms.get(placed.version, 10.0) if requests else None
+        return Traffic(requests, int(requests * share), p95, available=not self.blind)
+
+    def _refuse(self, target: Target) -> None:
+        problem = self._problem(target)
+        if problem:
+            raise Terminal(f"{target.name} cannot be moved: {problem}")
+
+    def _launch(self, release: Release) -> None:
+        self._refuse(release.target)
+        place, key = self._place(release.target), release.version.identity.key
+        there = place.releases.get(release.name)
+        if there is not None and (there.key != key or there.owner != release.target.owner):
+            raise Conflict(f"{release.name} is there with another identity or owner")
+        if there is not None and there.failed is None:
+            return
+        failed = self.broken.get(release.version.number)
+        place.releases[release.name] = Placed(
+            release.version.number, key, release.target.owner, self.clock() + self.launch_seconds, failed
+        )
+        self.launches.append((release.target.name, key))
+
+    def _probe(self, release: Release, example: Example) -> Probe:
+        placed = self._place(release.target).releases.get(release.name)
+        if placed is None or self._state(placed) is not State.READY:
+            raise Conflict(f"{release.name} is not ready")
+        why = self.mute.get(placed.version)
+        return Probe(why is None, placed.version, why or f"{example.rows or 1} rows", 5.0)
+
+    def _shift(self, target: Target, weights: dict[str, int], seen: str) -> None:
+        self._refuse(target)
+        place = self._place(target)
+        if str(place.writes) != seen:
+            raise Conflict(f"{target.name} changed since it was observed")
+        if weights and sum(weights.values()) != 100:
+            raise Terminal(f"weights {weights} do not sum to 100")
+        for name in weights:
+            if name not in place.releases or self._state(place.releases[name]) is not State.READY:
+                raise Conflict(f"{name} is not ready")
+        self._write(place, weights)
+
+    def _write(self, place: Place, weights: dict[str, int]) -> None:
+        place.weights = {name: percent for name, percent in weights.items() if percent}
+        place.writes += 1
+        place.since = self.clock()
+
+    def _retire(self, target: Target, name: str) -> None:
+        place = self._place(target)
+        if name not in place.releases:
+            return
+        if place.weights.get(name) or place.releases[name].owner != target.owner:
+            raise Conflict(f"{name} is live or not ours")
+        del place.releases[name]
+
+    def lose(self, target: Target, name: str) -> None:
+        """Somebody else deletes a release, with whatever weight it had."""
+        place = self._place(target)
+        del place.releases[name]
+        self._write(place, {n: w for n, w in place.weights.items() if n != name})
+
+    def meddle(self, target: Target, weights: Mapping[str, int]) -> None:
+        """Somebody else sets the weights."""
+        self._write(self._place(target), dict(weights))
+
+    def foreign(self, target: Target, name: str, version: int, *, live: bool = True) -> None:
+        """A release that we did not create; live: it serves everything until a person says `adopt`."""
+        place = self._place(target)
+        place.releases[name] = Placed(version, "", "somebody else", self.clock())
+        if live:
+            place.adopted = False
+            self._write(place, {name: 100})
+
+    def snapshot(self) -> Any:
+        """The whole state, to be given to `restore`."""
+        return copy.deepcopy(self.places), list(self.launches)
+
+    def restore(self, state: Any) -> None:
+        places, launches = state
+        self.places, self.launches = copy.deepcopy(places), list(launches)
+
+    def serving(self, target: Target) -> dict[int, int]:
+        """Version -> percent, for assertions."""
+        place = self._place(target)
+        return {place.releases[name].version: percent for name, percent in place.weights.items()}

@@ -1,0 +1,122 @@
+"""All the reads of one wake-up: the ledger record is given, then marks, then targets, then versions and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from watcher.decide.settle import NEWEST_AT_FIRST_SIGHT
+from watcher.errors import Transient, WatcherError
+from watcher.ports import Deployer, Evidence, Registry
+from watcher.record import Record
+from watcher.settings import Watched
+from watcher.snapshot import Snapshot, TargetView
+from watcher.values import EvidenceOf, Example, Gone, Marks, Observed, Target, Unseen, Version
+
+MOST_VERSIONS = 1_000
+MOST_HOLES = 100
+"""Missing numbers that one wake-up confirms by direct gets; the rest follow at the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where one model's world is read from."""
+
+    registry: Registry
+    evidence: Evidence
+    deployers: Mapping[str, Deployer]
+    """By kind of target."""
+    sample: Callable[[str], Example]
+    """Reads the rollout's sample file. Raises Transient where it cannot."""
+
+
+def gather(watched: Watched, record: Record, sources: Sources, *, paused: bool, evidence_every: float) -> Snapshot:
+    """One snapshot. Raises Transient where the registry cannot be read; a target that cannot be seen is `Unseen`."""
+    marks = sources.registry.read(watched.name)
+    targets = _observe(watched.targets, sources.deployers)
+    versions = _versions(watched.name, marks, record, sources.registry) if marks.exists else {}
+    evidence = _evidence(marks, versions, sources.evidence)
+    numbers = [v.number for v in versions.values() if isinstance(v, Version)]
+    return Snapshot(
+        watched=watched,
+        record=record,
+        marks=marks,
+        targets=targets,
+        versions=versions,
+        evidence=evidence,
+        example=_example(watched, marks, evidence, sources.sample),
+        newest=max([marks.newest, *numbers]),
+        staleness=sources.registry.staleness,
+        lease=max((sources.deployers[t.kind].lease for t in watched.targets), default=0.0),
+        evidence_every=evidence_every,
+        paused=paused,
+    )
+
+
+def _observe(targets: tuple[Target, ...], deployers: Mapping[str, Deployer]) -> tuple[TargetView, ...]:
+    def look(target: Target) -> TargetView:
+        deployer = deployers[target.kind]
+        seen: Observed | Unseen
+        try:
+            seen = deployer.observe(target)
+        except Transient as error:
+            seen = Unseen(str(error), error.retry_after)
+        except WatcherError as error:
+            seen = Unseen(str(error))
+        return TargetView(target, seen, deployer.atomic)
+
+    if len(targets) < 2:
+        return tuple(look(target) for target in targets)
+    with ThreadPoolExecutor(len(targets)) as pool:
+        return tuple(pool.map(look, targets))
+
+
+def _versions(name: str, marks: Marks, record: Record, registry: Registry) -> dict[int, Version | Gone]:
+    settled = record.settled if record.settled >= 0 else max(marks.newest - NEWEST_AT_FIRST_SIGHT, 0)
+    found: dict[int, Version | Gone] = {v.number: v for v in registry.versions(name, settled, MOST_VERSIONS)}
+    newest = max([marks.newest, *found])
+    lowest = min((n for n in found if n > settled), default=settled)
+    full = len(found) >= MOST_VERSIONS
+    holes = [n for n in range(lowest if full else settled + 1, newest + 1) if n not in found]
+    crown = marks.crown
+    marked = [marks.champion, marks.challenger, record.rollout]
+    if crown is not None:
+        marked += [crown.previous, crown.displaced]
+    wanted = [n for n in marked if n is not None and n not in found]
+    for number in dict.fromkeys([*wanted, *holes[:MOST_HOLES]]):
+        found[number] = registry.version(name, number)
+    return found
+
+
+def _evidence(marks: Marks, versions: Mapping[int, Version | Gone], source: Evidence) -> dict[int, EvidenceOf]:
+    """Evidence of whatever has to be judged or probed, and of the champion it is held against."""
+    numbers = list(_candidates(marks, versions)) if marks.challenger is None else [marks.challenger]
+    if not numbers:
+        return {}
+    if marks.champion is not None:
+        numbers.append(marks.champion)
+    found = {}
+    for number in numbers:
+        version = versions.get(number)
+        if isinstance(version, Version):
+            found[number] = source.of(version)
+    return found
+
+
+def _candidates(marks: Marks, versions: Mapping[int, Version | Gone]) -> Iterable[int]:
+    floor = marks.crown.floor if marks.crown else 0
+    for number, version in versions.items():
+        if isinstance(version, Version) and version.call is None and number not in (marks.champion,) and number > floor:
+            yield number
+
+
+def _example(
+    watched: Watched, marks: Marks, evidence: Mapping[int, EvidenceOf], sample: Callable[[str], Example]
+) -> Example | None:
+    if marks.challenger is None:
+        return None
+    if watched.rollout.probe_file is not None:
+        return sample(watched.rollout.probe_file)
+    found = evidence.get(marks.challenger)
+    return found.example if found else None

@@ -1,0 +1,264 @@
+"""A line of the history as sentences for an operator: what, which version, where, and why with the numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from watcher.ports import Line
+from watcher.text import plain
+from watcher.values import Verb
+
+MOST_FINDINGS = 3
+WHOLE = 100
+
+
+def stamp(at: float) -> str:
+    """`2026-03-01 02:47:05 UTC`."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return plain(at)
+
+
+def render(line: Line) -> str:
+    """The line as one or a few plain sentences, safe to print; without its time. Whatever `data` holds, it answers."""
+    data = line.data or {}
+    sentence = _SENTENCES.get(line.event, _unknown)(line, data)
+    subject = "watcher" if line.model.startswith("#") else plain(line.model)
+    return f"{subject}: {sentence.strip()}"
+
+
+def _seen(line: Line, _: Mapping[str, Any]) -> str:
+    return f"{_version(line.version)} was seen for the first time{_reason(line)}."
+
+
+def _verdict(line: Line, data: Mapping[str, Any]) -> str:
+    call = str(data.get("call") or "")
+    findings = [finding for finding in _list(data.get("findings")) if isinstance(finding, Mapping)]
+    if call == "wins":
+        numbers = sorted((f for f in findings if f.get("measured") and f.get("bound")), key=_primary_first)
+        said = [_measured(f) for f in numbers[:MOST_FINDINGS]]
+    else:
+        objections = [f for f in findings if f.get("call") == call] or [f for f in findings if f.get("call") != "wins"]
+        said = [": ".join(filter(None, (_words(f.get("reason")), _measured(f)))) for f in objections[:MOST_FINDINGS]]
+        said = said or [_words(data.get("reason") or line.reason)]
+    judged = f"{_version(line.version)} {_CALLS.get(call, plain(call) or 'was judged')}"
+    because = "; ".join(filter(None, said))
+    return _end(f"{judged}: {because}" if because else judged)
+
+
+def _step(line: Line, data: Mapping[str, Any]) -> str:
+    verb = str(data.get("verb") or "")
+    phrases = _STEPS.get(verb, (f"take the step {plain(verb) or 'that is not named'}", f"took the step {plain(verb)}"))
+    to_do, was_done = (_fill(phrase, line, data) for phrase in phrases)
+    detail = plain(data.get("detail") or "")
+    if line.event == "intent":
+        return f"about to {to_do}{_reason(line)}.{_after(detail)}"
+    if line.event == "failed":
+        return f"could not {to_do}: " + _end(detail or _words(line.reason) or "no reason was given")
+    seconds = data.get("seconds")
+    took = f", which took {seconds:.3g} s" if isinstance(seconds, int | float) else ""
+    return f"{was_done}{took}{_reason(line)}.{_after(detail)}"
+
+
+def _fill(phrase: str, line: Line, data: Mapping[str, Any]) -> str:
+    release = plain(data.get("release") or "")
+    words = {
+        "VERSION": _version(line.version),
+        "TARGET": plain(line.target or data.get("target") or "its target"),
+        "RELEASE": f" (release {release})" if release else "",
+        "WEIGHTS": _shares(_mapping(data.get("weights")), str) or "nothing",
+    }
+    # In one pass: what is put in is from outside, and may spell one of these words.
+    return re.sub("|".join(words), lambda found: words[found[0]], phrase)
+
+
+def _live(line: Line, _: Mapping[str, Any]) -> str:
+    shares = _shares(weights_of(line), _version)
+    return f"{plain(line.target or 'a target')} now serves {shares or 'nothing'}{_reason(line)}."
+
+
+def _order(line: Line, data: Mapping[str, Any]) -> str:
+    crowned = data.get("crowned", line.version)
+    displaced = f" in place of {_version(data['displaced'])}" if data.get("displaced") else ""
+    floor = f" Only versions above {plain(data['floor'])} may be nominated from now on." if data.get("floor") else ""
+    previous = data.get("previous")
+    back = f" If it cannot serve, {_version(previous)} comes back." if previous and previous != crowned else ""
+    return f"a person made {_version(crowned)} the champion{displaced}{_reason(line)}.{floor}{back}"
+
+
+def _rollout_started(line: Line, data: Mapping[str, Any]) -> str:
+    started = f"the rollout of {_version(line.version)} to every target started{_reason(line)}."
+    return started + _after(data.get("detail"))
+
+
+def _rolled_back(line: Line, data: Mapping[str, Any]) -> str:
+    why = _words(data.get("reason") or line.reason)
+    numbers = ", ".join(f"{_words(name)} {_number(value)}" for name, value in _mapping(data.get("numbers")).items())
+    reason = f": {why}" if why else ""
+    measured = f" ({numbers})" if numbers else ""
+    return f"{_version(line.version)} was rolled back{reason}{measured}.{_after(data.get('detail'))}"
+
+
+def _crowned(line: Line, data: Mapping[str, Any]) -> str:
+    previous = data.get("previous")
+    place = f"in place of {_version(previous)}" if previous else "the first one of this model"
+    return f"{_version(data.get('version', line.version))} is the champion now, {place}{_reason(line)}."
+
+
+def _unmet(line: Line, data: Mapping[str, Any]) -> str:
+    previous = data.get("previous")
+    back = f" Every target goes back to {_version(previous)}." if previous else ""
+    why = plain(data.get("detail") or "") or _words(line.reason) or "no reason was given"
+    return (
+        f"the order to serve {_version(line.version)} cannot be carried out: {_end(why)}{back}"
+        " Nothing newer is nominated until a person acts."
+    )
+
+
+def _told(line: Line, data: Mapping[str, Any]) -> str:
+    state = {
+        "held": "is held by a person",
+        "stuck": "is stuck and needs a person",
+        "waiting": "waits",
+    }.get(str(data.get("state") or line.reason), "waits")
+    reason = _words(line.reason)
+    why = "" if not reason or reason == str(data.get("state") or line.reason) else f": {reason}"
+    where = f" on {plain(line.target)}" if line.target else ""
+    who = _version(line.version) if line.version is not None else "the model"
+    return f"{who} {state}{where}{why}.{_after(data.get('detail'))}"
+
+
+def _ledger_rebuilt(line: Line, data: Mapping[str, Any]) -> str:
+    if data.get("kept"):
+        return (
+            f"the ledger's file was damaged and is kept as {plain(data['kept'])}; {plain(data.get('rescued', 0))} lines"
+            " of the history were read from it, and the records start anew."
+        )
+    return f"its memory started anew{_reason(line)}; it looks for a while before it acts."
+
+
+def _paused(_: Line, data: Mapping[str, Any]) -> str:
+    return f"paused by {plain(data.get('who') or 'a person')}: it observes, and does nothing until it is resumed."
+
+
+def _resumed(_: Line, data: Mapping[str, Any]) -> str:
+    return f"resumed by {plain(data.get('who') or 'a person')}."
+
+
+def _unknown(line: Line, data: Mapping[str, Any]) -> str:
+    where = f" on {plain(line.target)}" if line.target else ""
+    which = f" {_version(line.version)}" if line.version is not None else ""
+    return f"{_words(line.event)}{which}{where}{_reason(line)}.{_after(data.get('detail'))}"
+
+
+_SENTENCES: Mapping[str, Callable[[Line, Mapping[str, Any]], str]] = {
+    "seen": _seen,
+    "verdict": _verdict,
+    "intent": _step,
+    "done": _step,
+    "failed": _step,
+    "live": _live,
+    "order": _order,
+    "rollout_started": _rollout_started,
+    "rolled_back": _rolled_back,
+    "crowned": _crowned,
+    "unmet": _unmet,
+    "told": _told,
+    "ledger_rebuilt": _ledger_rebuilt,
+    "paused": _paused,
+    "resumed": _resumed,
+}
+_CALLS = {
+    "wins": "wins",
+    "loses": "loses",
+    "invalid": "is invalid",
+    "waits": "waits",
+    "superseded": "is superseded",
+    "rolled_back": "was rolled back",
+    "displaced": "was displaced by an order",
+    "unmet": "could not be served",
+}
+_STEPS: Mapping[str, tuple[str, str]] = {
+    Verb.WAIT: ("wait", "waited"),
+    Verb.ACKNOWLEDGE: ("acknowledge the order for VERSION", "acknowledged the order for VERSION"),
+    Verb.WRITE_CROWN: ("write the crown tag", "wrote the crown tag"),
+    Verb.TAG: ("tag VERSION with its verdict", "tagged VERSION with its verdict"),
+    Verb.NOMINATE: ("mark VERSION as challenger", "marked VERSION as challenger"),
+    Verb.UNMARK: ("remove the challenger mark from VERSION", "removed the challenger mark from VERSION"),
+    Verb.CROWN: ("move the champion mark to VERSION", "moved the champion mark to VERSION"),
+    Verb.LAUNCH: (
+        "start VERSION on TARGET without trafficRELEASE",
+        "asked TARGET to start VERSION without trafficRELEASE",
+    ),
+    Verb.PROBE: ("probe VERSION on TARGETRELEASE", "probed VERSION on TARGETRELEASE"),
+    Verb.SHIFT: ("set TARGET to WEIGHTS", "set TARGET to WEIGHTS"),
+    Verb.RETIRE: ("remove VERSION from TARGETRELEASE", "removed VERSION from TARGETRELEASE"),
+}
+
+
+def weights_of(line: Line) -> Mapping[str, int]:
+    """Version -> percent of a `live` line, those above zero."""
+    weights = _mapping((line.data or {}).get("weights"))
+    return {str(name): share for name, share in weights.items() if isinstance(share, int) and share > 0}
+
+
+def _shares(weights: Mapping[str, Any], name: Callable[[Any], str]) -> str:
+    parts = [(plain(name(key)), share) for key, share in sorted(weights.items(), key=lambda item: str(item[0]))]
+    if len(parts) == 1 and parts[0][1] == WHOLE:
+        return f"{parts[0][0]} alone"
+    return " and ".join(f"{key} at {_number(share)} %" for key, share in parts)
+
+
+def _version(version: object) -> str:
+    if version is None:
+        return "a version"
+    text = plain(version)
+    return f"version {text}" if text.isdecimal() else text
+
+
+def _reason(line: Line) -> str:
+    reason = _words(line.reason)
+    return f" ({reason})" if reason else ""
+
+
+def _words(code: object) -> str:
+    """A code as words; a sentence stays as it is."""
+    text = plain(code or "")
+    return text.replace("_", " ") if re.fullmatch(r"[a-z][a-z0-9_]*", text) else text.rstrip(".")
+
+
+def _measured(finding: Mapping[str, Any]) -> str:
+    measured, bound = plain(finding.get("measured") or ""), plain(finding.get("bound") or "")
+    detail = plain(finding.get("detail") or "").rstrip(".")
+    asked = f"needed {bound}" if bound else ""
+    return ", ".join(filter(None, (measured, asked))) + (f" ({detail})" if detail else "")
+
+
+def _primary_first(finding: Mapping[str, Any]) -> int:
+    order = ("primary_gains", "guards_hold", "within_bounds")
+    return order.index(finding["rule"]) if finding.get("rule") in order else len(order)
+
+
+def _number(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else plain(value)
+
+
+def _end(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def _after(detail: object) -> str:
+    text = plain(detail or "")
+    return f" {_end(text)}" if text else ""
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
