@@ -5,12 +5,13 @@ Every line has `at`, `model` and `event`; the shape of `data` is given with each
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from watcher.ports import Ledger, Line
 from watcher.sentences import render, stamp, weights_of
+from watcher.values import Verb
 
 __all__ = ["DECISIONS", "EVENTS", "Live", "explain", "live_at", "read_live", "render", "stamp", "timeline"]
 
@@ -18,7 +19,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
     {
         "seen": "A version was seen for the first time.",
         "verdict": "A version was judged. {call, reason, findings: [{rule, call, reason, measured, bound, detail}]}",
-        "intent": "A step is about to be taken. {verb, slot, target, release, weights: {release: percent}, detail, worker}",
+        "intent": "A step is about to be taken. {verb, slot, release, weights: {release: percent}, detail, worker}",
         "done": "A step was taken. As `intent`, with {seconds}.",
         "failed": "A step failed; as `done`, with the error as the detail.",
         "live": "What one target serves from now on, written or observed. {weights: {version: percent}}",
@@ -66,7 +67,7 @@ def timeline(lines: Iterable[Line], model: str) -> tuple[Live, ...]:
             decision = line
         elif line.event == "verdict":
             verdicts[line.version] = line
-        elif line.event == "done":
+        elif line.event == "done" and (line.data or {}).get("verb") == Verb.SHIFT:
             steps[line.target] = line
         elif line.event == "live" and line.target is not None:
             if line.target in last:
@@ -88,20 +89,21 @@ def read_live(ledger: Ledger, model: str, at: float, targets: Iterable[str] = ()
 
     `targets` are names that are known beforehand; others are found where they are among the last thousand changes.
     """
-    found: dict[str, Line] = {}
-    for line in ledger.history(model, until=at, event="live"):
-        if line.target is not None:
-            found.setdefault(line.target, line)
-    for target in set(targets) - found.keys():
-        for line in ledger.history(model, until=at, event="live", target=target, most=1):
-            found[target] = line
+    changed = {line.target for line in ledger.history(model, until=at, event="live")} | set(targets)
     result: dict[str, Live] = {}
-    for target, line in found.items():
-        around = [line, *ledger.history(model, until=line.at, event="done", target=target, most=1)]
+    for target in sorted(name for name in changed if name is not None):
+        # The change before the last one too: a step that led to that one explains nothing here.
+        around = [*ledger.history(model, until=at, event="live", target=target, most=2)]
+        if not around:
+            continue
+        since = around[0].at
+        around += ledger.history(model, until=since, event="done", target=target, most=20)
         for event in DECISIONS:
-            around += ledger.history(model, until=line.at, event=event, most=1)
-        around += ledger.history(model, until=line.at, event="verdict")
-        result[target] = live_at(_live_last(around), model, at)[target]
+            around += ledger.history(model, until=since, event=event, most=1)
+        around += ledger.history(model, until=since, event="verdict")
+        # Of the same moment the reasons come before what they explain.
+        around.sort(key=lambda line: (line.at, line.event == "live"))
+        result[target] = live_at(around, model, at)[target]
     return result
 
 
@@ -115,8 +117,3 @@ def _oldest_first(lines: Iterable[Line], model: str) -> list[Line]:
     if mine and mine[0].at > mine[-1].at:
         mine.reverse()
     return sorted(mine, key=lambda line: line.at)
-
-
-def _live_last(lines: Sequence[Line]) -> list[Line]:
-    """Oldest first, and of the same moment the reasons before what they explain."""
-    return sorted(lines, key=lambda line: (line.at, line.event == "live"))
