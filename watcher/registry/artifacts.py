@@ -76,7 +76,7 @@ class Nowhere:
     def look(self) -> Artifacts:
         return Artifacts.UNKNOWN
 
-    def read(self, name: str) -> bytes | None:  # noqa: ARG002
+    def read(self, name: str) -> bytes | None:
         return None
 
 

@@ -97,7 +97,7 @@ class _Runs:
         if run_id not in self._latest:
             run = self.run(run_id)
             # Its plain mapping has neither step nor time.
-            rows = run.data.to_proto().metrics if run else ()  # type: ignore[no-untyped-call]
+            rows = run.data.to_proto().metrics if run else ()
             self._latest[run_id] = {m.key: Row(m.key, m.value, m.timestamp, m.step, run_id) for m in rows}
         return self._latest[run_id]
 
