@@ -1,0 +1,31 @@
+"""`python -m gateway --home DIR`: run a gateway in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gateway.errors import GatewayError
+from gateway.paths import home
+from gateway.supervisor import Supervisor
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
+    parser.add_argument("--home", required=True, help="folder of this gateway: its state, sockets, logs, models")
+    parser.add_argument("--host", default="127.0.0.1", help="address of endpoints that name none")
+    given = parser.parse_args()
+    try:
+        supervisor = Supervisor(home(given.home), given.host)
+    except GatewayError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"{given.home} cannot be used as a gateway's home: {error}.\n")
+        return 1
+    supervisor.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

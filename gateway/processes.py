@@ -1,0 +1,116 @@
+"""Processes that outlive whoever started them, known by cards: small files with pid and start time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gateway.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Card:
+    """One running process. The start time tells it from another that was given the same pid later."""
+
+    pid: int
+    started: str
+    nonce: str
+    endpoint: str = ""
+    release: str = ""
+    key: str = ""
+    """Identity of the version that the worker serves; empty for the zygote."""
+
+
+def path_of(run: Path, nonce: str) -> Path:
+    return run / f"{nonce}.json"
+
+
+def write(run: Path, card: Card) -> None:
+    write_json(path_of(run, card.nonce), asdict(card))
+
+
+def read(path: Path) -> Card | None:
+    """The card, None where it is gone or is not one."""
+    found = read_json(path)
+    try:
+        card = Card(**found)
+        return card if card.pid > 1 else None
+    except TypeError:
+        return None
+
+
+def cards(run: Path) -> list[Card]:
+    return [card for path in sorted(run.glob("*.json")) if (card := read(path)) is not None]
+
+
+def remove(run: Path, nonce: str) -> None:
+    """Forget a process: its card and its sockets."""
+    for ending in ("json", "sock", "ctl"):
+        with contextlib.suppress(OSError):
+            os.unlink(run / f"{nonce}.{ending}")
+
+
+def started(pid: int) -> str | None:
+    """When the process started, in the system's own words; None where it does not run (any more)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            rest = file.read().rpartition(b")")[2].split()
+        return None if rest[0] in (b"Z", b"X") else rest[19].decode()
+    except FileNotFoundError:
+        if os.path.exists("/proc/self/stat"):
+            return None
+    except (OSError, IndexError):
+        return None
+    told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, begun = told.stdout.strip().partition(" ")
+    return None if not begun or state.startswith("Z") else begun.strip()
+
+
+def alive(card: Card) -> bool:
+    return started(card.pid) == card.started
+
+
+def memory(pid: int) -> int | None:
+    """Resident bytes, None where that cannot be told."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def send(card: Card, number: int) -> None:
+    """Signal the process if it still is the one on the card."""
+    if alive(card):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(card.pid, number)
+
+
+def end_all(run: Path, polite: float) -> None:
+    """End every process with a card; blocks for at most `polite` seconds and a little."""
+    left = _signal(cards(run), signal.SIGTERM)
+    deadline = time.monotonic() + polite
+    while left and time.monotonic() < deadline:
+        time.sleep(0.02)
+        left = [card for card in left if alive(card)]
+    left = _signal(left, signal.SIGKILL)
+    deadline = time.monotonic() + 2
+    while left and time.monotonic() < deadline:
+        time.sleep(0.01)
+        left = [card for card in left if alive(card)]
+    for card in cards(run):
+        if not alive(card):
+            remove(run, card.nonce)
+
+
+def _signal(them: Iterable[Card], number: int) -> list[Card]:
+    running = [card for card in them if alive(card)]
+    for card in running:
+        send(card, number)
+    return running

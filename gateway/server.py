@@ -1,0 +1,293 @@
+"""The process that serves: every public port, the admin socket, and the life of every release."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gateway import limits as limits_
+from gateway import paths, processes, spec
+from gateway.admin import AdminConnection
+from gateway.connection import HttpConnection, sweep
+from gateway.endpoint import Endpoint, new_token
+from gateway.environments import Environments
+from gateway.errors import GatewayError, Refused
+from gateway.files import bound_log, read_json, write_json
+from gateway.front import FrontConnection
+from gateway.nursery import Nursery
+from gateway.processes import Card
+from gateway.release import FAILED, READY, Release, Surroundings
+from gateway.sockets import Sockets
+from gateway.zygote import NONCE
+
+log = logging.getLogger(__name__)
+FORMAT = 1
+UPKEEP = 5.0
+"""Seconds between looks at logs, strays and ports that could not be had."""
+
+
+class Gateway:
+    """All endpoints of one home. Whatever is written is on disk before it is answered."""
+
+    def __init__(self, home: paths.Home, host: str, sockets: Sockets) -> None:
+        self.home = home
+        self.host = host
+        self.sockets = sockets
+        self.limits = limits_.load(home.limits)
+        self.nursery = Nursery(home, self.limits)
+        self.around = Surroundings(home, self.limits, self.nursery, Environments(home.envs, self.limits.build))
+        self.endpoints: dict[str, Endpoint] = {}
+        self.peers: set[HttpConnection] = set()
+        self.admins: set[HttpConnection] = set()
+        self._writing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._admin: asyncio.Server | None = None
+
+    # The admin socket's verbs
+
+    def state(self) -> dict[str, Any]:
+        return {"format": FORMAT, "endpoints": {name: endpoint.told() for name, endpoint in self.endpoints.items()}}
+
+    async def put_endpoint(self, name: str, body: Mapping[str, Any]) -> Endpoint:
+        """Create it, or move it to another port. Refused (409): another owner, another model, a port in use."""
+        wanted = spec.endpoint(name, body, self.host)
+        async with self._writing:
+            found = self.endpoints.get(name)
+            if found is not None and (found.spec.owner, found.spec.model) != (wanted.owner, wanted.model):
+                raise Refused(
+                    409, f"The endpoint {name} serves {found.spec.model} for {found.spec.owner}.",
+                )
+            if found is not None and found.spec == wanted and found.server is not None:
+                return found
+            taken = next((e for e in self.endpoints.values() if e is not found and _place(e.spec) == _place(wanted)), None)
+            if taken is not None:
+                raise Refused(409, f"The endpoint {taken.spec.name} already serves on {wanted.host}:{wanted.port}.")
+            listener = await self.sockets.listen(wanted.host, wanted.port)
+            endpoint = found or Endpoint(wanted)
+            before, endpoint.spec = endpoint.spec, wanted
+            self.endpoints[name] = endpoint
+            await self._save()
+            old, endpoint.server = endpoint.server, None
+            if old is not None:
+                old.close()
+            if _place(before) != _place(wanted):
+                await self.sockets.close(before.host, before.port)
+            await self._serve(endpoint, listener)
+            return endpoint
+
+    async def put_release(self, name: str, release: str, body: Mapping[str, Any]) -> Release:
+        """Launch it. Refused (409): another identity or owner under the same name."""
+        wanted = spec.release(release, body)
+        async with self._writing:
+            endpoint = self.endpoint(name)
+            if (endpoint.spec.owner, endpoint.spec.model) != (wanted.owner, wanted.model):
+                raise Refused(409, f"The endpoint {name} serves {endpoint.spec.model} for {endpoint.spec.owner}.")
+            found = endpoint.releases.get(release)
+            if found is not None:
+                if (found.spec.key, found.spec.version) != (wanted.key, wanted.version):
+                    raise Refused(409, f"The release {release} is of {found.spec.key}, not of {wanted.key}.")
+                if found.spec.memory != wanted.memory:
+                    found.spec = replace(found.spec, memory=wanted.memory)
+                    await self._save()
+                if not (found.ended and found.state == FAILED):
+                    return found
+            made = Release(self.around, name, wanted)
+            endpoint.releases[release] = made
+            await self._save()
+            ending = endpoint.ending.get(release)
+            if ending is None:
+                made.start()
+            else:
+                ending.add_done_callback(lambda _: made.start() if endpoint.releases.get(release) is made else None)
+            return made
+
+    async def put_weights(self, name: str, body: Mapping[str, Any]) -> Endpoint:
+        """Compare and write. Refused (409): the token is another one, or a release named is not ready."""
+        wanted, seen = spec.weights(body)
+        async with self._writing:
+            endpoint = self.endpoint(name)
+            if endpoint.token != seen:
+                raise Refused(409, "The weights were written by somebody else since they were read.")
+            for release in wanted:
+                found = endpoint.releases.get(release)
+                if found is None or found.state != READY:
+                    raise Refused(409, f"The release {release} is {found.state if found else 'not there'}.")
+            token = new_token()
+            await self._save({name: {**endpoint.stored(), "weights": wanted, "token": token}})
+            endpoint.set_weights(wanted, token)
+            return endpoint
+
+    async def delete_release(self, name: str, release: str) -> None:
+        """Take it away; requests in flight are answered first. Absent: nothing to do. Refused (409): it is live."""
+        async with self._writing:
+            endpoint = self.endpoints.get(name)
+            found = endpoint.releases.get(release) if endpoint else None
+            if endpoint is None or found is None:
+                return
+            if endpoint.weights.get(release):
+                raise Refused(409, f"The release {release} has {endpoint.weights[release]} % of the traffic.")
+            del endpoint.releases[release]
+            await self._save()
+            task = asyncio.get_running_loop().create_task(found.stop(forget=True))
+            endpoint.ending[release] = task
+            task.add_done_callback(lambda _: endpoint.ending.pop(release, None))
+
+    def endpoint(self, name: str) -> Endpoint:
+        found = self.endpoints.get(name)
+        if found is None:
+            raise Refused(404, f"There is no endpoint {name[:100]}.")
+        return found
+
+    def release(self, name: str, release: str) -> Release:
+        found = self.endpoint(name).releases.get(release)
+        if found is None:
+            raise Refused(404, f"There is no release {release[:100]} on {name}.")
+        return found
+
+    # Life
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Take up what an earlier server left, serve, and end everything when told to."""
+        loop = asyncio.get_running_loop()
+        admin = await self.sockets.listen_unix(str(self.home.admin))
+        await self._restore()
+        self.nursery.start()
+        self._admin = await loop.create_unix_server(lambda: AdminConnection(self.limits, loop, self.admins, self), sock=admin)
+        for work in (sweep(self.peers), sweep(self.admins), self._upkeep(), _watch_parent()):
+            task = loop.create_task(work)
+            self._tasks.add(task)
+        await stop.wait()
+        await self._end()
+
+    async def _restore(self) -> None:
+        stored = read_json(self.home.state)
+        running = [card for card in processes.cards(self.home.run) if card.nonce != NONCE]
+        if isinstance(stored, dict) and stored.get("format") == FORMAT:
+            for name, told in stored["endpoints"].items():
+                await self._restore_endpoint(name, told, running)
+            await self._save()
+        for endpoint in self.endpoints.values():
+            await self._listen(endpoint)
+
+    async def _restore_endpoint(self, name: str, told: dict[str, Any], running: list[Card]) -> None:
+        endpoint = Endpoint(spec.endpoint(name, {key: told[key] for key in ("host", "port", "owner", "model")}, self.host))
+        for release, wanted in told["releases"].items():
+            made = Release(self.around, name, spec.release(release, wanted))
+            endpoint.releases[release] = made
+            adopted = next(
+                (
+                    card for card in running
+                    if (card.endpoint, card.release, card.key) == (name, release, made.spec.key)
+                    and processes.alive(card)
+                ),
+                None,
+            )
+            made.start(adopted=adopted, once_ready=bool(told["weights"].get(release)))
+        # The counts start again, so the token must not be the one that they were kept under.
+        endpoint.set_weights(told["weights"], new_token())
+        self.endpoints[name] = endpoint
+
+    async def _listen(self, endpoint: Endpoint) -> None:
+        try:
+            await self._serve(endpoint, await self.sockets.listen(endpoint.spec.host, endpoint.spec.port))
+        except Refused as error:
+            endpoint.problem = error.message
+
+    async def _serve(self, endpoint: Endpoint, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        endpoint.server = await loop.create_server(
+            lambda: FrontConnection(self.limits, loop, self.peers, endpoint), sock=listener
+        )
+        endpoint.problem = None
+
+    async def _save(self, instead: Mapping[str, Any] | None = None) -> None:
+        stored = {name: endpoint.stored() for name, endpoint in self.endpoints.items()}
+        value = {"format": FORMAT, "endpoints": stored | dict(instead or {})}
+        await asyncio.to_thread(write_json, self.home.state, value, durable=True)
+
+    async def _upkeep(self) -> None:
+        while True:
+            await asyncio.sleep(UPKEEP)
+            bound_log(self.home.log, self.limits.log)
+            wanted = {NONCE}
+            for endpoint in self.endpoints.values():
+                if endpoint.server is None:
+                    await self._listen(endpoint)
+                for release in endpoint.releases.values():
+                    wanted.add(release.nonce)
+                    bound_log(release.folder / "log", self.limits.log)
+                if endpoint.ending:
+                    break
+            else:
+                for card in processes.cards(self.home.run):
+                    if card.nonce not in wanted:
+                        await self.nursery.end(card)
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        servers = [endpoint.server for endpoint in self.endpoints.values()] + [self._admin]
+        for server in servers:
+            if server is not None:
+                server.close()
+        releases = [release for endpoint in self.endpoints.values() for release in endpoint.releases.values()]
+        ending = [task for endpoint in self.endpoints.values() for task in endpoint.ending.values()]
+        await asyncio.gather(*(release.stop(forget=False) for release in releases), *ending, return_exceptions=True)
+        await self.nursery.stop()
+
+
+def _place(wanted: spec.EndpointSpec) -> tuple[str, int]:
+    return wanted.host, wanted.port
+
+
+async def _watch_parent() -> None:
+    """End at once when the supervisor is gone: its successor needs the ports, and takes over the workers."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(0.2)
+    os._exit(1)
+
+
+def _raise_files() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
+
+
+async def serve(home: paths.Home, host: str, line: socket.socket) -> None:
+    """Until SIGTERM. When the supervisor is gone this process ends at once, and leaves its workers to the next one."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    await Gateway(home, host, Sockets(line)).run(stop)
+
+
+def main() -> None:
+    """`python -m gateway.server HOME HOST FD`; started by the supervisor only."""
+    import uvloop
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    _raise_files()
+    line = socket.socket(fileno=int(sys.argv[3]))
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(serve(paths.home(sys.argv[1]), sys.argv[2], line))
+    except GatewayError as error:
+        log.error("%s", error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
