@@ -83,10 +83,12 @@ def explain(snapshot: Snapshot, version_number: int, now: float) -> Verdict:
 
 
 def _champion_lost(snapshot: Snapshot) -> str | None:
-    """The reason why nothing may be judged: a champion that should be there is not. None: judge."""
+    """The reason why nothing may be judged: the champion or the floor is not known. None: judge."""
     marks = snapshot.marks
     if not marks.exists:
         return "model_gone"
+    if marks.problem is not None:
+        return "crown_unreadable"
     if marks.champion is not None:
         return "champion_gone" if snapshot.champion is None else None
     return "champion_missing" if marks.crown and marks.crown.crowned is not None else None
@@ -121,9 +123,9 @@ def _findings(case: Case) -> tuple[Finding, ...]:
     for rule in RULES:
         finding = rule.check(case)
         awaited = next((check for check in rule.rests_on if check in unsettled), None)
-        if awaited is not None and finding.call in _FINAL:
+        if awaited is not None and finding.call is not Call.WINS:
             detail = f"Open while `{awaited.__name__}` waits. {finding.detail}".rstrip()
-            finding = replace(finding, call=Call.WAITS, reason="rests_on_open", detail=detail)
+            finding = replace(finding, call=Call.WAITS, reason="rests_on_open", detail=detail, until=None)
         if awaited is not None or finding.call is Call.WAITS:
             unsettled.add(rule.check)
         findings.append(finding)

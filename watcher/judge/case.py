@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from watcher.judge.policy import Policy
+from watcher.policy import Policy
 from watcher.record import Record
 from watcher.snapshot import Snapshot
 from watcher.text import plain

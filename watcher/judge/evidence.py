@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from watcher.judge.case import Case, champion_unread, no_champion, no_objection, not_asked_for
 from watcher.judge.numbers import untrusted
-from watcher.judge.policy import Policy, SameData
+from watcher.policy import Policy, SameData
 from watcher.text import plain
 from watcher.values import Call, Finding, Metric
 

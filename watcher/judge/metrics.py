@@ -5,7 +5,7 @@ from __future__ import annotations
 from watcher.judge.case import Case, no_champion, no_objection, not_asked_for
 from watcher.judge.evidence import champion_metric, own_metric
 from watcher.judge.numbers import Change, number, turned, untrusted
-from watcher.judge.policy import Better, Guard, Policy
+from watcher.policy import Better, Guard, Policy
 from watcher.text import plain
 from watcher.values import Call, EvidenceOf, Finding
 

@@ -6,7 +6,7 @@ import math
 import sys
 from dataclasses import dataclass
 
-from watcher.judge.policy import Better
+from watcher.policy import Better
 from watcher.values import Metric
 
 

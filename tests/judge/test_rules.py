@@ -1,0 +1,740 @@
+"""The whole chain, case by case: a row for each way in which a rule objects, and for what it lets pass."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from tests.judge.world import HOUR, NOW, SIGNATURE, World, evidence, first, target, version
+from watcher.judge import RULES, judge
+from watcher.policy import Approval, Better, EvidenceRules, Guard, Policy, Primary, SameData
+from watcher.reasons import JUDGING, REASONS
+from watcher.record import Record
+from watcher.values import Artifacts, Call, Column, Crown, Finding, Metric, Signature, Status, Verdict
+
+WINS, LOSES, INVALID, WAITS, SUPERSEDED = Call.WINS, Call.LOSES, Call.INVALID, Call.WAITS, Call.SUPERSEDED
+
+AUC = Primary("auc", min_gain=0.002)
+LOSS = Primary("log_loss", Better.LOWER, min_gain=0.01)
+RATIO = Primary("r2", min_gain=0.01, relative=True)
+OVERDUE = Record(born=0.0, first_seen={version(3).identity.key: NOW - 24 * HOUR})
+APPROVAL = Policy(AUC, approval=Approval("approved_by", expires=72 * HOUR))
+REQUIRED = Policy(AUC, evidence=EvidenceRules(SameData.REQUIRED))
+FIXED = target(environment={"python": "3.11", "packages": {"mlflow": "3.15.0", "NumPy": "2.3.0"}})
+
+
+def auc(value: float, **changes: Any) -> Metric:
+    return replace(Metric(value, "run 3", "holdout", "d1"), **changes)
+
+
+def between(primary: Primary, old: float, new: float) -> World:
+    """The candidate has `new` where the champion has `old`."""
+    name = primary.metric
+    return World(Policy(primary), known=evidence(3, {name: new}), champion_known=evidence(2, {name: old}))
+
+
+def inputs(*columns: Column) -> World:
+    return World(known=evidence(3, {"auc": 0.85}, signature=replace(SIGNATURE, inputs=columns)))
+
+
+def outputs(*columns: Column) -> World:
+    return World(known=evidence(3, {"auc": 0.85}, signature=replace(SIGNATURE, outputs=columns)))
+
+
+def unnamed(old: tuple[str, ...], new: tuple[str, ...]) -> World:
+    before, after = (Signature(tuple(Column(None, t) for t in types)) for types in (old, new))
+    return World(
+        known=evidence(3, {"auc": 0.85}, signature=after), champion_known=evidence(2, {"auc": 0.84}, signature=before)
+    )
+
+
+def served(target_settings: dict[str, Any], *requirements: str) -> World:
+    known = evidence(3, {"auc": 0.85}, requirements=requirements)
+    return World(known=known, targets=(target(environment=target_settings),))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A world and what must be said of its candidate; `says` are words of the rule's finding."""
+
+    world: World
+    call: Call
+    reason: str
+    rule: str
+    says: tuple[str, ...] = ()
+    until: float | None = None
+
+
+AGE, INCOME, NOTE = SIGNATURE.inputs
+
+ROWS: dict[str, Row] = {
+    # above_floor
+    "a version at the floor is superseded": Row(
+        World(crown=Crown(crowned=2, floor=3)), SUPERSEDED, "at_or_below_floor", "above_floor", ("version 3", "> 3")
+    ),
+    "a version below the floor is superseded even where it is invalid": Row(
+        World(crown=Crown(crowned=2, floor=9), known=evidence(3, {"auc": float("nan")})),
+        SUPERSEDED,
+        "at_or_below_floor",
+        "above_floor",
+    ),
+    "a version older than the champion is superseded": Row(
+        World(candidate=version(3), champion=version(4), champion_known=evidence(4, {"auc": 0.8}), mark=4),
+        SUPERSEDED,
+        "older_than_champion",
+        "above_floor",
+        ("version 4",),
+    ),
+    "a newer number with an older time stamp is judged, clocks of two servers differ": Row(
+        World(
+            candidate=version(3, identity=replace(version(3).identity, created_ms=5)),
+            known=replace(evidence(3, {"auc": 0.85}), identity=replace(version(3).identity, created_ms=5)),
+        ),
+        WINS,
+        "beats_champion",
+        "above_floor",
+    ),
+    # registered
+    "a pending version waits though its artifacts are not there yet": Row(
+        World(
+            candidate=version(3, status=Status.PENDING),
+            known=evidence(3, {"auc": float("nan")}, artifacts=Artifacts.ABSENT),
+        ),
+        WAITS,
+        "registration_pending",
+        "registered",
+    ),
+    "a version that could not be registered is invalid": Row(
+        World(candidate=version(3, status=Status.FAILED)), INVALID, "registration_failed", "registered"
+    ),
+    # artifacts_present
+    "a version whose artifacts are confirmed absent is invalid": Row(
+        World(known=evidence(3, {"auc": 0.85}, artifacts=Artifacts.ABSENT)),
+        INVALID,
+        "artifacts_absent",
+        "artifacts_present",
+        ("file:///models/3",),
+    ),
+    "a storage that does not answer is waited for, and nothing read from it counts": Row(
+        World(known=evidence(3, {"auc": 0.85}, artifacts=Artifacts.UNKNOWN, signature=None)),
+        WAITS,
+        "artifacts_unknown",
+        "artifacts_present",
+    ),
+    "a version whose evidence was not read waits however old it is": Row(
+        World(known=None, record=OVERDUE), WAITS, "evidence_unread", "artifacts_present"
+    ),
+    "evidence of a deleted version of the same number is not believed": Row(
+        World(known=evidence(3, {"auc": 0.99}, identity=replace(version(3).identity, created_ms=1))),
+        WAITS,
+        "evidence_unread",
+        "artifacts_present",
+    ),
+    # evidence_readable
+    "a version whose description cannot be read is invalid": Row(
+        World(known=evidence(3, {"auc": 0.85}, problem="MLmodel is not YAML\x1b[2J")),
+        INVALID,
+        "evidence_unreadable",
+        "evidence_readable",
+        ("MLmodel is not YAML\N{REPLACEMENT CHARACTER}[2J",),
+    ),
+    # flavors_allowed
+    "a version of a flavour that is not allowed is invalid": Row(
+        World(Policy(AUC, flavors=("xgboost",))), INVALID, "flavor_not_allowed", "flavors_allowed", ("sklearn",)
+    ),
+    "a version of an allowed flavour passes, python_function only wraps it": Row(
+        World(Policy(AUC, flavors=("sklearn",))), WINS, "beats_champion", "flavors_allowed"
+    ),
+    "a model of the user's own code passes only where python_function is allowed": Row(
+        World(Policy(AUC, flavors=("sklearn",)), known=evidence(3, {"auc": 0.85}, flavors=("python_function",))),
+        INVALID,
+        "flavor_not_allowed",
+        "flavors_allowed",
+        ("python_function",),
+    ),
+    "a version that declares no flavour is invalid where the policy allows some": Row(
+        World(Policy(AUC, flavors=("sklearn",)), known=evidence(3, {"auc": 0.85}, flavors=())),
+        INVALID,
+        "flavor_not_allowed",
+        "flavors_allowed",
+        ("no flavour",),
+    ),
+    # signature_accepts
+    "a version without a signature is invalid after a champion with one": Row(
+        World(known=evidence(3, {"auc": 0.85}, signature=None)), INVALID, "signature_missing", "signature_accepts"
+    ),
+    "a version without a signature passes where the policy does not ask for one": Row(
+        World(Policy(AUC, signature=False), known=evidence(3, {"auc": 0.85}, signature=None)),
+        WINS,
+        "beats_champion",
+        "signature_accepts",
+    ),
+    "a version without a signature passes after a champion without one": Row(
+        World(
+            known=evidence(3, {"auc": 0.85}, signature=None), champion_known=evidence(2, {"auc": 0.8}, signature=None)
+        ),
+        WINS,
+        "beats_champion",
+        "signature_accepts",
+        ("champion has no signature",),
+    ),
+    "a first version may come without a signature, and it is said": Row(
+        first(known=evidence(3, {"auc": 0.85}, signature=None)),
+        WINS,
+        "first_version",
+        "signature_accepts",
+        ("no signature",),
+    ),
+    "a new required field is invalid and named": Row(
+        inputs(*SIGNATURE.inputs, Column("region", "string")),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("`region`", "was not there"),
+    ),
+    "a new optional field passes": Row(
+        inputs(*SIGNATURE.inputs, Column("region", "string", required=False)),
+        WINS,
+        "beats_champion",
+        "signature_accepts",
+    ),
+    "a dropped field passes, extra columns are ignored": Row(
+        inputs(INCOME), WINS, "beats_champion", "signature_accepts"
+    ),
+    "fields in another order pass, they go by name": Row(
+        inputs(NOTE, INCOME, AGE), WINS, "beats_champion", "signature_accepts"
+    ),
+    "a field that was optional and is required is invalid": Row(
+        inputs(AGE, INCOME, replace(NOTE, required=True)),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("`note`", "was optional"),
+    ),
+    "a field that was required and is optional passes": Row(
+        inputs(replace(AGE, required=False)), WINS, "beats_champion", "signature_accepts"
+    ),
+    "a long field that becomes double passes": Row(
+        inputs(replace(AGE, type="double")), WINS, "beats_champion", "signature_accepts"
+    ),
+    "a double field that becomes float is invalid": Row(
+        inputs(AGE, replace(INCOME, type="float")),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("`income` was double, is float",),
+    ),
+    "a long field that becomes integer is invalid, MLflow would cut numbers off without a word": Row(
+        inputs(replace(AGE, type="integer")), INVALID, "input_refused", "signature_accepts", ("was long, is integer",)
+    ),
+    "of many broken fields the first three are named and the rest counted": Row(
+        inputs(*(Column(f"f{i}", "long") for i in range(9))),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("`f0`", "`f2`", "And 6 more."),
+    ),
+    "fields that lose their names are invalid": Row(
+        inputs(Column(None, "long"), Column(None, "double")),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("were named",),
+    ),
+    "an unnamed field more is invalid": Row(
+        unnamed(("double",), ("double", "double")),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("1 unnamed fields, there are 2",),
+    ),
+    "an unnamed field less is invalid, nobody knows which": Row(
+        unnamed(("double", "double"), ("double",)), INVALID, "input_refused", "signature_accepts"
+    ),
+    "an unnamed field of a wider type passes": Row(
+        unnamed(("integer", "float"), ("long", "double")), WINS, "beats_champion", "signature_accepts"
+    ),
+    "an unnamed tensor of another shape is invalid": Row(
+        unnamed(("Tensor('float32', (-1, 3))",), ("Tensor('float32', (-1, 4))",)),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("(-1, 4)",),
+    ),
+    "a parameter that is gone is invalid, MLflow would ignore it without a word": Row(
+        World(known=evidence(3, {"auc": 0.85}, signature=replace(SIGNATURE, params=()))),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("`threshold`",),
+    ),
+    "a parameter of a wider type passes": Row(
+        World(known=evidence(3, {"auc": 0.85}, signature=replace(SIGNATURE, params=(Column("threshold", "double"),)))),
+        WINS,
+        "beats_champion",
+        "signature_accepts",
+    ),
+    "a parameter of another type is invalid": Row(
+        World(known=evidence(3, {"auc": 0.85}, signature=replace(SIGNATURE, params=(Column("threshold", "string"),)))),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("was float, is string",),
+    ),
+    "an output of a wider type is invalid, readers have a schema too": Row(
+        World(
+            known=evidence(3, {"auc": 0.85}, signature=replace(SIGNATURE, outputs=(Column(None, "double"),))),
+            champion_known=evidence(2, {"auc": 0.84}, signature=replace(SIGNATURE, outputs=(Column(None, "float"),))),
+        ),
+        INVALID,
+        "output_changed",
+        "signature_accepts",
+        ("(float)", "(double)"),
+    ),
+    "an output that gets a name is invalid": Row(
+        outputs(Column("p", "double")), INVALID, "output_changed", "signature_accepts", ("named now",)
+    ),
+    "a signature that no longer declares its output is invalid": Row(
+        World(known=evidence(3, {"auc": 0.85}, signature=replace(SIGNATURE, outputs=None))),
+        INVALID,
+        "output_changed",
+        "signature_accepts",
+    ),
+    "a champion whose evidence was not read is waited for": Row(
+        World(champion_known=None), WAITS, "champion_evidence_missing", "signature_accepts"
+    ),
+    "a champion whose artifacts were not read is waited for": Row(
+        World(champion_known=evidence(2, {"auc": 0.84}, signature=None, artifacts=Artifacts.UNKNOWN)),
+        WAITS,
+        "champion_evidence_missing",
+        "signature_accepts",
+    ),
+    "a champion whose artifacts are gone waits for a person": Row(
+        World(champion_known=evidence(2, {"auc": 0.84}, signature=None, artifacts=Artifacts.ABSENT)),
+        WAITS,
+        "champion_incomparable",
+        "signature_accepts",
+        ("artifacts are gone",),
+    ),
+    "a champion whose evidence cannot be read waits for a person": Row(
+        World(champion_known=evidence(2, {"auc": 0.84}, problem="MLmodel is not YAML")),
+        WAITS,
+        "champion_incomparable",
+        "signature_accepts",
+        ("MLmodel is not YAML",),
+    ),
+    # environment_fits
+    "a target with a fixed environment that meets every requirement passes": Row(
+        World(targets=(FIXED,)), WINS, "beats_champion", "environment_fits"
+    ),
+    "a requirement that a target's packages do not meet is invalid and named with what is there": Row(
+        served({"packages": {"mlflow": "3.15.0", "numpy": "1.26.4"}}, "mlflow==3.15.0", "numpy==2.3.0"),
+        INVALID,
+        "requirement_not_met",
+        "environment_fits",
+        ("numpy==2.3.0", "numpy 1.26.4", "`api`"),
+    ),
+    "a requirement that a target does not have at all is invalid": Row(
+        served({"packages": {"mlflow": "3.15.0"}}, "lightgbm>=4"),
+        INVALID,
+        "requirement_not_met",
+        "environment_fits",
+        ("no lightgbm",),
+    ),
+    "package names are compared as the index does": Row(
+        served({"packages": {"Scikit_Learn": "1.9.1"}}, "scikit-learn==1.9.1"),
+        WINS,
+        "beats_champion",
+        "environment_fits",
+    ),
+    "a local build of the required version passes": Row(
+        served({"packages": {"torch": "2.9.0+cpu"}}, "torch==2.9.0"), WINS, "beats_champion", "environment_fits"
+    ),
+    "a requirement for another platform is left out": Row(
+        served({"packages": {"numpy": "2.3.0"}}, "pywin32==311 ; sys_platform == 'win32'", "numpy==2.3.0"),
+        WINS,
+        "beats_champion",
+        "environment_fits",
+    ),
+    "a requirement that nobody can check is invalid where packages are fixed": Row(
+        served({"packages": {"numpy": "2.3.0"}}, "git+https://example.org/own.git"),
+        INVALID,
+        "requirement_not_met",
+        "environment_fits",
+        ("cannot be read",),
+    ),
+    "options and comments among the requirements are left out": Row(
+        served(
+            {"packages": {"numpy": "2.3.0"}}, "--extra-index-url https://example.org", "# frozen", "numpy==2.3.0 # x"
+        ),
+        WINS,
+        "beats_champion",
+        "environment_fits",
+    ),
+    "a version that names no requirements passes, and it is said": Row(
+        served({"packages": {"numpy": "2.3.0"}}), WINS, "beats_champion", "environment_fits", ("names no requirements",)
+    ),
+    "a target with another Python is invalid": Row(
+        served({"python": "3.12"}), INVALID, "python_differs", "environment_fits", ("Python 3.11.7", "Python 3.12")
+    ),
+    "a target that names nothing builds the version's own environment": Row(
+        World(targets=(target(),)), WINS, "beats_champion", "environment_fits", ("No target has a fixed environment",)
+    ),
+    # evidence_complete
+    "a missing metric is waited for": Row(
+        World(known=evidence(3, {})), WAITS, "evidence_missing", "evidence_complete", ("`auc`",), until=NOW + 24 * HOUR
+    ),
+    "a metric that never came is invalid": Row(
+        World(known=evidence(3, {}), record=OVERDUE), INVALID, "evidence_overdue", "evidence_complete"
+    ),
+    "a metric of nearly the same name is suggested": Row(
+        World(known=evidence(3, {"auc_roc": 0.9, "AUC": 0.9, "rmse": 1.0}), policy=Policy(Primary("auc_rco"))),
+        WAITS,
+        "evidence_missing",
+        "evidence_complete",
+        ("Did you mean `auc_roc`?",),
+        until=NOW + 24 * HOUR,
+    ),
+    "a metric that only a guard names is needed too": Row(
+        World(Policy(AUC, guards=(Guard("auc_north", 0.01),))),
+        WAITS,
+        "evidence_missing",
+        "evidence_complete",
+        ("`auc_north`",),
+        until=NOW + 24 * HOUR,
+    ),
+    "a metric that is not a number is invalid": Row(
+        World(known=evidence(3, {"auc": float("nan")})), INVALID, "evidence_untrusted", "evidence_complete", ("run 3",)
+    ),
+    "an infinite metric is invalid": Row(
+        World(known=evidence(3, {"auc": float("inf")})), INVALID, "evidence_untrusted", "evidence_complete"
+    ),
+    "the largest float is an infinity that a store has written down": Row(
+        World(known=evidence(3, {"auc": sys.float_info.max})), INVALID, "evidence_untrusted", "evidence_complete"
+    ),
+    "a metric whose sources disagree is invalid": Row(
+        World(known=evidence(3, {"auc": auc(0.9, problem="the run says 0.4")})),
+        INVALID,
+        "evidence_untrusted",
+        "evidence_complete",
+        ("the run says 0.4",),
+    ),
+    "a first version needs its evidence too": Row(
+        first(known=evidence(3, {})), WAITS, "evidence_missing", "evidence_complete", until=NOW + 24 * HOUR
+    ),
+    # same_data
+    "a metric of other data than the champion's is invalid": Row(
+        World(known=evidence(3, {"auc": auc(0.85, digest="d2")})),
+        INVALID,
+        "other_data",
+        "same_data",
+        ("holdout d2", "holdout d1", "`auc`"),
+    ),
+    "a metric of a data set of another name is invalid where a digest is not known": Row(
+        World(known=evidence(3, {"auc": auc(0.85, dataset="train", digest=None)})), INVALID, "other_data", "same_data"
+    ),
+    "the same digest under another name is the same data": Row(
+        World(known=evidence(3, {"auc": auc(0.85, dataset="copy")})), WINS, "beats_champion", "same_data"
+    ),
+    "data that is not known passes, and it is said": Row(
+        World(known=evidence(3, {"auc": auc(0.85, dataset=None, digest=None)})),
+        WINS,
+        "beats_champion",
+        "same_data",
+        ("not known",),
+    ),
+    "other data passes where the policy ignores it": Row(
+        World(Policy(AUC, evidence=EvidenceRules(SameData.IGNORE)), known=evidence(3, {"auc": auc(0.85, digest="d2")})),
+        WINS,
+        "beats_champion",
+        "same_data",
+    ),
+    "data that must be known is waited for, and a worse metric does not lose meanwhile": Row(
+        World(REQUIRED, known=evidence(3, {"auc": auc(0.5, digest=None)})),
+        WAITS,
+        "data_unknown",
+        "same_data",
+        until=NOW + 24 * HOUR,
+    ),
+    "data that never became known is invalid": Row(
+        World(REQUIRED, known=evidence(3, {"auc": auc(0.85, digest=None)}), record=OVERDUE),
+        INVALID,
+        "data_never_known",
+        "same_data",
+    ),
+    "a champion whose data never became known waits for a person": Row(
+        World(REQUIRED, champion_known=evidence(2, {"auc": auc(0.84, digest=None)}), record=OVERDUE),
+        WAITS,
+        "champion_incomparable",
+        "same_data",
+        ("no data digest for auc",),
+    ),
+    "data must be known where it is required and is the same": Row(
+        World(REQUIRED), WINS, "beats_champion", "same_data"
+    ),
+    # within_bounds
+    "a metric below its floor loses": Row(
+        World(Policy(AUC, floors={"auc": 0.9})), LOSES, "metric_below_floor", "within_bounds", ("auc 0.85", "≥ 0.9")
+    ),
+    "a metric at its floor passes": Row(
+        World(Policy(AUC, floors={"auc": 0.85})), WINS, "beats_champion", "within_bounds"
+    ),
+    "a metric just below its floor is written in enough digits": Row(
+        World(Policy(AUC, floors={"auc": 0.85000001})),
+        LOSES,
+        "metric_below_floor",
+        "within_bounds",
+        ("auc 0.85", "≥ 0.85000001"),
+    ),
+    "a metric above its ceiling loses": Row(
+        World(Policy(AUC, ceilings={"log_loss": 0.6}), known=evidence(3, {"auc": 0.85, "log_loss": 0.7})),
+        LOSES,
+        "metric_above_ceiling",
+        "within_bounds",
+        ("log_loss 0.7", "≤ 0.6"),
+    ),
+    "a first version below a floor loses": Row(
+        first(policy=Policy(AUC, floors={"auc": 0.9})), LOSES, "metric_below_floor", "within_bounds"
+    ),
+    "a metric below its floor loses though another is awaited": Row(
+        World(Policy(AUC, floors={"auc": 0.9}, ceilings={"log_loss": 0.6})),
+        LOSES,
+        "metric_below_floor",
+        "within_bounds",
+    ),
+    "a metric below its floor loses though the champion has none": Row(
+        World(Policy(AUC, floors={"auc": 0.9}), champion_known=None), LOSES, "metric_below_floor", "within_bounds"
+    ),
+    # guards_hold
+    "a guarded metric that drops by more than allowed loses": Row(
+        World(
+            Policy(AUC, guards=(Guard("auc_north", 0.01),)),
+            known=evidence(3, {"auc": 0.9, "auc_north": 0.78}),
+            champion_known=evidence(2, {"auc": 0.84, "auc_north": 0.8}),
+        ),
+        LOSES,
+        "guard_violated",
+        "guards_hold",
+        ("auc_north 0.78 (-0.02)", "≥ -0.01", "0.8"),
+    ),
+    "a guarded metric that drops by exactly what is allowed passes": Row(
+        World(
+            Policy(AUC, guards=(Guard("auc_north", 0.002),)),
+            known=evidence(3, {"auc": 0.9, "auc_north": 0.848}),
+            champion_known=evidence(2, {"auc": 0.84, "auc_north": 0.85}),
+        ),
+        WINS,
+        "beats_champion",
+        "guards_hold",
+    ),
+    "a guard on a metric that is better lower turns round": Row(
+        World(
+            Policy(AUC, guards=(Guard("p95_ms", 0.1, Better.LOWER, relative=True),)),
+            known=evidence(3, {"auc": 0.9, "p95_ms": 23.0}),
+            champion_known=evidence(2, {"auc": 0.84, "p95_ms": 20.0}),
+        ),
+        LOSES,
+        "guard_violated",
+        "guards_hold",
+        ("p95_ms 23 (+15%)", "≤ +10%"),
+    ),
+    "any loss from zero violates a relative guard": Row(
+        World(
+            Policy(AUC, guards=(Guard("errors", 0.5, Better.LOWER, relative=True),)),
+            known=evidence(3, {"auc": 0.9, "errors": 0.001}),
+            champion_known=evidence(2, {"auc": 0.84, "errors": 0.0}),
+        ),
+        LOSES,
+        "guard_violated",
+        "guards_hold",
+        ("errors 0.001 (from 0)",),
+    ),
+    "a guard that cannot be compared waits while all else passes": Row(
+        World(Policy(AUC, guards=(Guard("auc_north", 0.01),)), known=evidence(3, {"auc": 0.9, "auc_north": 0.7})),
+        WAITS,
+        "champion_evidence_missing",
+        "guards_hold",
+        ("`auc_north`",),
+        until=NOW + 24 * HOUR,
+    ),
+    "a violated guard loses though another cannot be compared": Row(
+        World(
+            Policy(AUC, guards=(Guard("south", 0.01), Guard("north", 0.01))),
+            known=evidence(3, {"auc": 0.9, "north": 0.7, "south": 0.7}),
+            champion_known=evidence(2, {"auc": 0.84, "north": 0.9}),
+        ),
+        LOSES,
+        "guard_violated",
+        "guards_hold",
+        ("north",),
+    ),
+    # primary_gains
+    "a gain of exactly what is asked for wins": Row(
+        between(AUC, 0.848, 0.85), WINS, "beats_champion", "primary_gains", ("0.85 (+0.002)", "≥ +0.002", "0.848")
+    ),
+    "a gain of less than asked for loses": Row(
+        between(AUC, 0.8485, 0.85), LOSES, "gain_too_small", "primary_gains", ("0.85 (+0.0015)", "≥ +0.002")
+    ),
+    "an equal metric loses where no gain is asked for": Row(
+        between(Primary("auc"), 0.85, 0.85), LOSES, "gain_too_small", "primary_gains", ("0.85 (0)", "> 0")
+    ),
+    "the least gain wins where none is asked for": Row(
+        between(Primary("auc"), 0.85, 0.8500000001), WINS, "beats_champion", "primary_gains"
+    ),
+    "a metric that is better lower wins by falling": Row(
+        between(LOSS, 0.42, 0.41), WINS, "beats_champion", "primary_gains", ("0.41 (-0.01)", "≤ -0.01")
+    ),
+    "a metric that is better lower loses by rising": Row(
+        between(LOSS, 0.41, 0.42), LOSES, "gain_too_small", "primary_gains", ("0.42 (+0.01)",)
+    ),
+    "a relative gain is a share of the champion's metric": Row(
+        between(RATIO, 0.5, 0.505), WINS, "beats_champion", "primary_gains", ("0.505 (+1%)", "≥ +1%")
+    ),
+    "a better value on a negative baseline wins": Row(
+        between(RATIO, -0.5, -0.2), WINS, "beats_champion", "primary_gains", ("-0.2 (+60%)",)
+    ),
+    "a worse value on a negative baseline loses": Row(
+        between(RATIO, -0.5, -0.9), LOSES, "gain_too_small", "primary_gains", ("-0.9 (-80%)",)
+    ),
+    "any gain from zero is enough for a relative one": Row(
+        between(RATIO, 0.0, 1e-9), WINS, "beats_champion", "primary_gains", ("1e-09 (from 0)",)
+    ),
+    "no gain from zero is no relative gain": Row(between(RATIO, 0.0, 0.0), LOSES, "gain_too_small", "primary_gains"),
+    "a loss from zero loses": Row(between(RATIO, 0.0, -1e-9), LOSES, "gain_too_small", "primary_gains"),
+    "a champion without the primary metric is waited for, and nothing wins meanwhile": Row(
+        World(champion_known=evidence(2, {"acu": 0.84})),
+        WAITS,
+        "champion_evidence_missing",
+        "primary_gains",
+        ("Did you mean `acu`?",),
+        until=NOW + 24 * HOUR,
+    ),
+    "a champion without the primary metric waits for a person when the time is over": Row(
+        World(champion_known=evidence(2, {}), record=OVERDUE), WAITS, "champion_incomparable", "primary_gains"
+    ),
+    "a champion whose primary metric is not a number waits for a person": Row(
+        World(champion_known=evidence(2, {"auc": float("nan")})),
+        WAITS,
+        "champion_incomparable",
+        "primary_gains",
+        ("not a number", "run 2"),
+    ),
+    "a first version wins by its floors alone": Row(
+        first(policy=Policy(AUC, floors={"auc": 0.8})), WINS, "first_version", "primary_gains", ("has no champion",)
+    ),
+    # old_enough
+    "a version that is too young waits until it is old enough": Row(
+        World(
+            Policy(AUC, min_age=1800.0),
+            candidate=version(3, identity=replace(version(3).identity, created_ms=int((NOW - 600) * 1000))),
+            known=evidence(3, {"auc": 0.85}, identity=replace(version(3).identity, created_ms=int((NOW - 600) * 1000))),
+        ),
+        WAITS,
+        "too_young",
+        "old_enough",
+        ("10m", "≥ 30m"),
+        until=NOW + 1200,
+    ),
+    "a worse version loses though it is too young": Row(
+        replace(between(AUC, 0.9, 0.8), policy=Policy(AUC, min_age=NOW)), LOSES, "gain_too_small", "old_enough"
+    ),
+    "a version that is old enough passes": Row(
+        World(Policy(AUC, min_age=1800.0)), WINS, "beats_champion", "old_enough"
+    ),
+    # approved
+    "a version without approval waits": Row(
+        World(APPROVAL), WAITS, "approval_missing", "approved", ("none", "`approved_by`")
+    ),
+    "an empty approval is none": Row(
+        World(APPROVAL, candidate=version(3, tags={"approved_by": "  "})), WAITS, "approval_missing", "approved"
+    ),
+    "an approved version wins": Row(
+        World(APPROVAL, candidate=version(3, tags={"approved_by": "ada"})), WINS, "beats_champion", "approved", ("ada",)
+    ),
+    "an approval that has expired waits": Row(
+        World(
+            APPROVAL,
+            candidate=version(3, tags={"approved_by": "ada"}),
+            record=Record(born=0.0, approved={f"{version(3).identity.key}=ada": NOW - 72 * HOUR}),
+        ),
+        WAITS,
+        "approval_expired",
+        "approved",
+        ("3d ago",),
+    ),
+    "another approval counts from when it was first seen": Row(
+        World(
+            APPROVAL,
+            candidate=version(3, tags={"approved_by": "ada again"}),
+            record=Record(born=0.0, approved={f"{version(3).identity.key}=ada": NOW - 72 * HOUR}),
+        ),
+        WINS,
+        "beats_champion",
+        "approved",
+    ),
+    "an approval without expiry holds for ever": Row(
+        World(
+            Policy(AUC, approval=Approval("approved_by")),
+            candidate=version(3, tags={"approved_by": "ada"}),
+            record=Record(born=0.0, approved={f"{version(3).identity.key}=ada": 0.0}),
+        ),
+        WINS,
+        "beats_champion",
+        "approved",
+    ),
+    "a worse version loses though approval is missing": Row(
+        replace(between(AUC, 0.9, 0.8), policy=APPROVAL), LOSES, "gain_too_small", "approved"
+    ),
+    "a first version needs its approval too": Row(first(policy=APPROVAL), WAITS, "approval_missing", "approved"),
+    # not_held
+    "a winner waits while a person holds the model": Row(
+        World(hold="incident 7\n"), WAITS, "held", "not_held", ("incident 7",)
+    ),
+    "a worse version loses though the model is held": Row(
+        replace(between(AUC, 0.9, 0.8), hold="incident 7"), LOSES, "gain_too_small", "not_held"
+    ),
+}
+
+
+def said(verdict: Verdict, rule: str) -> Finding:
+    return next(f for f in verdict.findings if f.rule == rule)
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_a_version_is_called(row: Row) -> None:
+    verdict = judge(row.world.snapshot(), NOW)[3]
+    finding = said(verdict, row.rule)
+    assert (verdict.call, verdict.reason, verdict.until) == (row.call, row.reason, row.until)
+    words = f"{finding.measured} | {finding.bound} | {finding.detail}"
+    assert all(part in words for part in row.says), words
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_every_rule_is_asked_once_in_the_order_of_the_list(row: Row) -> None:
+    verdict = judge(row.world.snapshot(), NOW)[3]
+    assert [f.rule for f in verdict.findings] == [rule.name for rule in RULES]
+
+
+def test_each_rule_objects_in_some_row() -> None:
+    """A rule that cannot object, or is shadowed by others in every row, has no row of its own."""
+    objecting = {
+        f.rule for row in ROWS.values() for f in judge(row.world.snapshot(), NOW)[3].findings if f.call is not WINS
+    }
+    assert objecting == {rule.name for rule in RULES}
+
+
+def test_the_reasons_of_judging_are_those_that_are_given() -> None:
+    verdicts = [judge(row.world.snapshot(), NOW)[3] for row in ROWS.values()]
+    given = {v.reason for v in verdicts} | {f.reason for v in verdicts for f in v.findings}
+    assert given == {reason.code for reason in JUDGING}
+    assert given <= REASONS.keys()
+
+
+def test_every_rule_rests_on_rules_before_it() -> None:
+    seen: list[object] = []
+    for rule in RULES:
+        assert all(check in seen for check in rule.rests_on), rule.name
+        seen.append(rule.check)
