@@ -1,10 +1,11 @@
-"""`python -m gateway --home DIR`: run a gateway in the foreground."""
+"""`python -m gateway --home DIR`: run a gateway, in the foreground or in the background."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from gateway import control
 from gateway.errors import GatewayError
 from gateway.paths import home
 from gateway.supervisor import Supervisor
@@ -14,8 +15,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
     parser.add_argument("--home", required=True, help="folder of this gateway: its state, sockets, logs, models")
     parser.add_argument("--host", default="127.0.0.1", help="address of endpoints that name none")
+    parser.add_argument("--background", action="store_true", help="start it, unless it runs, and return once it answers")
     given = parser.parse_args()
     try:
+        if given.background:
+            control.start(given.home, given.host)
+            return 0
         supervisor = Supervisor(home(given.home), given.host)
     except GatewayError as error:
         sys.stderr.write(f"{error}\n")

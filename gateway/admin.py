@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from gateway import wire
 from gateway.connection import HttpConnection, Request
 from gateway.endpoint import Endpoint
-from gateway.errors import Refused, Unavailable
+from gateway.errors import NOT_READY, Refused, Unavailable
 from gateway.limits import MIB, Limits
 from gateway.release import READY, Release
 from gateway.upstream import Ask
-
-from collections.abc import Mapping
-from typing import Any
 
 log = logging.getLogger(__name__)
 JSON = b"application/json"
@@ -50,7 +48,7 @@ class AdminConnection(HttpConnection):
         try:
             status, body = await self._route(request)
         except Refused as error:
-            status, body = error.status, wire.error_body(error.status, error.message)
+            status, body = error.status, wire.error_body(error.status, error.message, error.code)
         except Exception:
             log.exception("an admin request failed")
             status, body = 500, wire.error_body(500, "The gateway failed; its log tells more.")
@@ -79,7 +77,7 @@ class AdminConnection(HttpConnection):
     async def _probe(self, release: Release, request: Request) -> tuple[int, bytes | None]:
         """The release's own answer, head and all; neither counted nor subject to weights."""
         if release.state != READY:
-            raise Refused(503, f"The release {release.name} is {release.state}.")
+            raise Refused(409, f"The release {release.name} is {release.state}.", NOT_READY)
         kind = request.header(b"content-type") or b"application/json"
         body = request.take()
         head = b"POST /invocations HTTP/1.1\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n" % (kind, len(body))

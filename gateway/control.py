@@ -18,7 +18,7 @@ import gateway
 from gateway import processes
 from gateway.errors import GatewayError
 from gateway.files import last_line
-from gateway.paths import Home, home
+from gateway.paths import Home, home, short
 
 START = 30.0
 """Seconds until a started gateway must answer."""
@@ -29,19 +29,20 @@ STOP = 60.0
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        with short(self._path) as address:
+            self.sock.connect(address)
 
 
 def ask(path: str | os.PathLike[str], method: str, target: str, body: Any = None, timeout: float = 10.0) -> tuple[int, Any]:
     """One admin request to the gateway at `path`: status and JSON answer. Raises OSError where none answers."""
-    connection = UnixConnection(str(home(path).admin), timeout)
+    connection = UnixConnection(home(path).admin, timeout)
     try:
         connection.request(method, target, None if body is None else json.dumps(body), {"content-type": "application/json"})
         answer = connection.getresponse()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +54,8 @@ class Home:
 
     @property
     def admin(self) -> Path:
-        inside = self.path / "admin.sock"
-        return inside if len(os.fsencode(inside)) <= LONGEST_SOCKET else self._short / "admin.sock"
+        """May be too long for a socket's address: see `short`."""
+        return self.path / "admin.sock"
 
     @property
     def zygote(self) -> Path:
@@ -78,6 +80,19 @@ class Home:
                 raise PermissionError(f"{self._short} belongs to somebody else")
         for folder in (self.run, self.envs, self.code, self.path / "releases"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def short(path: Path) -> Iterator[str]:
+    """The same socket under a name that fits into an address, for as long as the context lasts."""
+    if len(os.fsencode(path)) <= LONGEST_SOCKET:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def home(path: str | os.PathLike[str]) -> Home:

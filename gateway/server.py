@@ -20,7 +20,16 @@ from gateway.admin import AdminConnection
 from gateway.connection import HttpConnection, sweep
 from gateway.endpoint import Endpoint, new_token
 from gateway.environments import Environments
-from gateway.errors import GatewayError, Refused
+from gateway.errors import (
+    CHANGED,
+    LIVE,
+    NOT_READY,
+    OTHER_IDENTITY,
+    OTHER_OWNER,
+    PORT_TAKEN,
+    GatewayError,
+    Refused,
+)
 from gateway.files import bound_log, read_json, write_json
 from gateway.front import FrontConnection
 from gateway.nursery import Nursery
@@ -63,14 +72,12 @@ class Gateway:
         async with self._writing:
             found = self.endpoints.get(name)
             if found is not None and (found.spec.owner, found.spec.model) != (wanted.owner, wanted.model):
-                raise Refused(
-                    409, f"The endpoint {name} serves {found.spec.model} for {found.spec.owner}.",
-                )
+                raise _other_owner(found)
             if found is not None and found.spec == wanted and found.server is not None:
                 return found
             taken = next((e for e in self.endpoints.values() if e is not found and _place(e.spec) == _place(wanted)), None)
             if taken is not None:
-                raise Refused(409, f"The endpoint {taken.spec.name} already serves on {wanted.host}:{wanted.port}.")
+                raise Refused(409, f"The endpoint {taken.spec.name} already serves on {wanted.host}:{wanted.port}.", PORT_TAKEN)
             listener = await self.sockets.listen(wanted.host, wanted.port)
             endpoint = found or Endpoint(wanted)
             before, endpoint.spec = endpoint.spec, wanted
@@ -90,11 +97,11 @@ class Gateway:
         async with self._writing:
             endpoint = self.endpoint(name)
             if (endpoint.spec.owner, endpoint.spec.model) != (wanted.owner, wanted.model):
-                raise Refused(409, f"The endpoint {name} serves {endpoint.spec.model} for {endpoint.spec.owner}.")
+                raise _other_owner(endpoint)
             found = endpoint.releases.get(release)
             if found is not None:
                 if (found.spec.key, found.spec.version) != (wanted.key, wanted.version):
-                    raise Refused(409, f"The release {release} is of {found.spec.key}, not of {wanted.key}.")
+                    raise Refused(409, f"The release {release} is of {found.spec.key}, not of {wanted.key}.", OTHER_IDENTITY)
                 if found.spec.memory != wanted.memory:
                     found.spec = replace(found.spec, memory=wanted.memory)
                     await self._save()
@@ -116,11 +123,11 @@ class Gateway:
         async with self._writing:
             endpoint = self.endpoint(name)
             if endpoint.token != seen:
-                raise Refused(409, "The weights were written by somebody else since they were read.")
+                raise Refused(409, "The weights were written by somebody else since they were read.", CHANGED)
             for release in wanted:
                 found = endpoint.releases.get(release)
                 if found is None or found.state != READY:
-                    raise Refused(409, f"The release {release} is {found.state if found else 'not there'}.")
+                    raise Refused(409, f"The release {release} is {found.state if found else 'not there'}.", NOT_READY)
             token = new_token()
             await self._save({name: {**endpoint.stored(), "weights": wanted, "token": token}})
             endpoint.set_weights(wanted, token)
@@ -134,7 +141,7 @@ class Gateway:
             if endpoint is None or found is None:
                 return
             if endpoint.weights.get(release):
-                raise Refused(409, f"The release {release} has {endpoint.weights[release]} % of the traffic.")
+                raise Refused(409, f"The release {release} has {endpoint.weights[release]} % of the traffic.", LIVE)
             del endpoint.releases[release]
             await self._save()
             task = asyncio.get_running_loop().create_task(found.stop(forget=True))
@@ -243,6 +250,12 @@ class Gateway:
         ending = [task for endpoint in self.endpoints.values() for task in endpoint.ending.values()]
         await asyncio.gather(*(release.stop(forget=False) for release in releases), *ending, return_exceptions=True)
         await self.nursery.stop()
+
+
+def _other_owner(found: Endpoint) -> Refused:
+    return Refused(
+        409, f"The endpoint {found.spec.name} serves {found.spec.model} for {found.spec.owner}.", OTHER_OWNER
+    )
 
 
 def _place(wanted: spec.EndpointSpec) -> tuple[str, int]:

@@ -7,7 +7,7 @@ import json
 import socket
 from typing import Any
 
-from gateway.errors import Refused
+from gateway.errors import PORT_TAKEN, Refused
 
 MOST = 64 * 1024
 
@@ -36,7 +36,7 @@ class Sockets:
         async with self._asking:
             told, handles = await asyncio.to_thread(self._ask, what)
         if not handles:
-            raise Refused(409, str(told.get("error")))
+            raise Refused(409, str(told.get("error")), PORT_TAKEN)
         found = socket.socket(fileno=handles[0])
         found.setblocking(False)
         return found

@@ -20,7 +20,7 @@ import gateway
 from gateway import processes
 from gateway.errors import GatewayError
 from gateway.limits import Limits, load
-from gateway.paths import Home
+from gateway.paths import Home, short
 
 BACKLOG = 1024
 PATIENCE = 1.0
@@ -196,7 +196,8 @@ def _listen_unix(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        listener.bind(path)
+        with short(Path(path)) as address:
+            listener.bind(address)
     finally:
         os.umask(before)
     listener.listen(BACKLOG)

@@ -22,10 +22,12 @@ def head(status: int, content_type: bytes, length: int, extra: bytes = b"") -> b
     )
 
 
-def error_body(status: int, message: str) -> bytes:
-    code = CODES.get(status) or REASONS.get(status, b"ERROR").decode().upper().replace(" ", "_")
+def error_body(status: int, message: str, code: str | None = None) -> bytes:
+    """An error as MLflow's own servers put it."""
+    code = code or CODES.get(status) or REASONS.get(status, b"ERROR").decode().upper().replace(" ", "_")
     return json.dumps({"error_code": code, "message": message}).encode()
 
 
 def json_body(value: Any) -> bytes:
+    """Any JSON value."""
     return json.dumps(value).encode()
