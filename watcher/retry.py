@@ -34,7 +34,7 @@ class Retry:
     def __call__(self, call: Callable[[], T]) -> T:
         """Answer what the call answers. Raises what its last attempt raised."""
         started = self.now()
-        backoff = wait_exponential_jitter(initial=self.first, max=self.longest, jitter=self.first)
+        backoff = wait_exponential_jitter(multiplier=self.first, max=self.longest, jitter=self.first)
 
         def wait(state: RetryCallState) -> float:
             return max(backoff(state), _asked(state))
