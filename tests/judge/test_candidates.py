@@ -9,7 +9,8 @@ import pytest
 from tests.judge.world import HOUR, NOW, World, evidence, first, version
 from watcher.errors import UserError
 from watcher.judge import explain, judge
-from watcher.values import Call, Crown, Gone, Marks
+from watcher.record import Record
+from watcher.values import Artifacts, Call, Crown, Gone, Marks
 
 CALLED = [call for call in Call if call is not Call.WAITS]
 
@@ -90,6 +91,15 @@ def test_a_version_that_was_not_read_cannot_be_explained(number: int) -> None:
         explain(World(others={7: Gone(7)}).snapshot(), number, NOW)
 
 
+def test_a_deadline_that_has_passed_is_not_looked_at_again() -> None:
+    """What waits for a person or the storage changes by no time, whatever else was awaited before."""
+    overdue = Record(born=0.0, first_seen={version(3).identity.key: NOW - 24 * HOUR})
+    policy = replace(World().policy, floors={"f1": 0.1})
+    world = World(policy, known=evidence(3, {"auc": 0.85}, artifacts=Artifacts.UNKNOWN), record=overdue)
+    verdict = judge(world.snapshot(), NOW)[3]
+    assert (verdict.reason, verdict.until) == ("artifacts_unknown", None)
+
+
 def test_the_score_orders_winners_by_the_primary_metric() -> None:
     low, high = evidence(3, {"auc": 0.85}), evidence(4, {"auc": 0.9})
     world = World(known=low, others={4: version(4)})
@@ -107,5 +117,7 @@ def test_a_verdict_that_waits_says_the_earliest_time_at_which_it_may_change() ->
     )
     verdict = judge(world.snapshot(), NOW)[3]
     assert (verdict.reason, verdict.until) == ("evidence_missing", NOW + 540)
+    grown = judge(world.snapshot(), NOW + 540)[3]
+    assert next(f.call for f in grown.findings if f.rule == "old_enough") is Call.WINS
     later = judge(world.snapshot(), NOW + HOUR)[3]
     assert (later.reason, later.until) == ("evidence_missing", NOW + HOUR + 24 * HOUR)

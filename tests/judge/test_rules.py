@@ -44,6 +44,12 @@ def outputs(*columns: Column) -> World:
     return World(known=evidence(3, {"auc": 0.85}, signature=replace(SIGNATURE, outputs=columns)))
 
 
+def named_outputs(*columns: Column) -> World:
+    """The champion returns a label and a score."""
+    before = replace(SIGNATURE, outputs=(Column("label", "string"), Column("score", "double")))
+    return replace(outputs(*columns), champion_known=evidence(2, {"auc": 0.84}, signature=before))
+
+
 def unnamed(old: tuple[str, ...], new: tuple[str, ...]) -> World:
     before, after = (Signature(tuple(Column(None, t) for t in types)) for types in (old, new))
     return World(
@@ -87,6 +93,15 @@ ROWS: dict[str, Row] = {
         "older_than_champion",
         "above_floor",
         ("version 4",),
+    ),
+    "a version made in the same millisecond as the champion after it is superseded": Row(
+        World(
+            champion=version(4, identity=replace(version(4).identity, created_ms=version(3).identity.created_ms)),
+            mark=4,
+        ),
+        SUPERSEDED,
+        "older_than_champion",
+        "above_floor",
     ),
     "a newer number with an older time stamp is judged, clocks of two servers differ": Row(
         World(
@@ -297,6 +312,35 @@ ROWS: dict[str, Row] = {
     "an output that gets a name is invalid": Row(
         outputs(Column("p", "double")), INVALID, "output_changed", "signature_accepts", ("named now",)
     ),
+    "a named output that is gone is invalid": Row(
+        named_outputs(Column("score", "double")), INVALID, "output_changed", "signature_accepts", ("`label` is gone",)
+    ),
+    "a named output of another type is invalid": Row(
+        named_outputs(Column("label", "string"), Column("score", "float")),
+        INVALID,
+        "output_changed",
+        "signature_accepts",
+        ("`score` was double, is float",),
+    ),
+    "a named output that may be missing is invalid": Row(
+        named_outputs(Column("label", "string"), Column("score", "double", required=False)),
+        INVALID,
+        "output_changed",
+        "signature_accepts",
+        ("`score` may be missing",),
+    ),
+    "a named output more passes, in any order": Row(
+        named_outputs(Column("why", "string"), Column("score", "double"), Column("label", "string")),
+        WINS,
+        "beats_champion",
+        "signature_accepts",
+    ),
+    "an output passes where the champion declares none": Row(
+        World(champion_known=evidence(2, {"auc": 0.84}, signature=replace(SIGNATURE, outputs=None))),
+        WINS,
+        "beats_champion",
+        "signature_accepts",
+    ),
     "a signature that no longer declares its output is invalid": Row(
         World(known=evidence(3, {"auc": 0.85}, signature=replace(SIGNATURE, outputs=None))),
         INVALID,
@@ -380,12 +424,33 @@ ROWS: dict[str, Row] = {
     "a target with another Python is invalid": Row(
         served({"python": "3.12"}), INVALID, "python_differs", "environment_fits", ("Python 3.11.7", "Python 3.12")
     ),
+    "a target whose packages are not known builds the version's own environment": Row(
+        served({"packages": {}}, "numpy==2.3.0"), WINS, "beats_champion", "environment_fits"
+    ),
+    "a requirement for the target's Python is read with the target's Python": Row(
+        World(
+            known=evidence(3, {"auc": 0.85}, requirements=("tomli==2 ; python_version < '3.11'",), python=None),
+            targets=(target(environment={"python": "3.10.4", "packages": {"numpy": "2.3.0"}}),),
+        ),
+        INVALID,
+        "requirement_not_met",
+        "environment_fits",
+        ("no tomli",),
+    ),
     "a target that names nothing builds the version's own environment": Row(
         World(targets=(target(),)), WINS, "beats_champion", "environment_fits", ("No target has a fixed environment",)
     ),
     # evidence_complete
     "a missing metric is waited for": Row(
         World(known=evidence(3, {})), WAITS, "evidence_missing", "evidence_complete", ("`auc`",), until=NOW + 24 * HOUR
+    ),
+    "of two metrics one is counted as there": Row(
+        World(Policy(AUC, floors={"f1": 0.1})),
+        WAITS,
+        "evidence_missing",
+        "evidence_complete",
+        ("1 of 2 metrics", "auc, f1"),
+        until=NOW + 24 * HOUR,
     ),
     "a metric that never came is invalid": Row(
         World(known=evidence(3, {}), record=OVERDUE), INVALID, "evidence_overdue", "evidence_complete"
@@ -414,6 +479,9 @@ ROWS: dict[str, Row] = {
     ),
     "the largest float is an infinity that a store has written down": Row(
         World(known=evidence(3, {"auc": sys.float_info.max})), INVALID, "evidence_untrusted", "evidence_complete"
+    ),
+    "the lowest float is an infinity too": Row(
+        World(known=evidence(3, {"auc": -sys.float_info.max})), INVALID, "evidence_untrusted", "evidence_complete"
     ),
     "a metric whose sources disagree is invalid": Row(
         World(known=evidence(3, {"auc": auc(0.9, problem="the run says 0.4")})),
@@ -652,7 +720,11 @@ ROWS: dict[str, Row] = {
         World(APPROVAL, candidate=version(3, tags={"approved_by": "  "})), WAITS, "approval_missing", "approved"
     ),
     "an approved version wins": Row(
-        World(APPROVAL, candidate=version(3, tags={"approved_by": "ada"})), WINS, "beats_champion", "approved", ("ada",)
+        World(APPROVAL, candidate=version(3, tags={"approved_by": "ada"})),
+        WINS,
+        "beats_champion",
+        "approved",
+        ("ada", "another 3d"),
     ),
     "an approval that has expired waits": Row(
         World(
