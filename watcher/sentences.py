@@ -138,7 +138,8 @@ def _ledger_rebuilt(line: Line, data: Mapping[str, Any]) -> str:
             f"the ledger's file was damaged and is kept as {plain(data['kept'])}; {plain(data.get('rescued', 0))} lines"
             " of the history were read from it, and the records start anew."
         )
-    return f"its memory started anew{_reason(line)}; it looks for a while before it acts."
+    reason = "" if line.reason == line.event else _reason(line)
+    return f"its memory started anew{reason}; it looks for a while before it acts.{_after(data.get('detail'))}"
 
 
 def _paused(_: Line, data: Mapping[str, Any]) -> str:

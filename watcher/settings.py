@@ -12,14 +12,19 @@ from watcher.values import Mode, Rollout, Target
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    uri: str
-    tracking_uri: str
+    """Where the models are registered."""
+
+    uri: str = field(repr=False)
+    """May hold a password that came from the environment, so it is never part of a message."""
+    tracking_uri: str = field(repr=False)
     marks: str = "auto"
     """`auto`, `alias` or `tag`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
+    """How often is looked, in seconds."""
+
     changes: float = 60.0
     marks: float = 60.0
     evidence: float = 60.0
@@ -28,6 +33,8 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """How much may happen at once."""
+
     rollouts_at_once: int = 3
 
 
@@ -51,15 +58,17 @@ class ModelRule:
     mode: Mode
     policy: str
     rollout: str
-    targets: tuple[Mapping[str, object], ...]
+    targets: tuple[Mapping[str, object], ...] = field(repr=False)
     """As written, `name` and `kind` always present, `{model}` and `{model_slug}` not yet filled in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """Everything in the user's file."""
+
     owner: str
     registry: RegistrySettings
-    ledger: str
+    ledger: str = field(repr=False)
     policies: Mapping[str, Policy]
     rollouts: Mapping[str, Rollout]
     models: tuple[ModelRule, ...]

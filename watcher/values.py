@@ -277,7 +277,8 @@ class Target:
     owner: str
     place: str
     """What makes two targets the same place, for example `local-endpoint:127.0.0.1:5001`."""
-    settings: Mapping[str, Any] = NOTHING
+    settings: Mapping[str, Any] = field(default=NOTHING, repr=False)
+    """Of the kind, filled in; may hold what came from the environment, so it is never part of a message."""
 
     @property
     def key(self) -> str:

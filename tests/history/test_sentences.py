@@ -154,7 +154,8 @@ def test_words_of_our_own_phrases_in_a_name_are_left_as_they_are() -> None:
 hostile = st.text(max_size=400)
 data = st.dictionaries(
     st.sampled_from([
-        "call", "reason", "findings", "verb", "weights", "release", "detail", "seconds", "numbers", "crowned", "previous",
+        "call", "reason", "findings", "verb", "weights", "release", "detail", "seconds", "numbers", "crowned",
+        "previous",
         "floor", "displaced", "version", "state", "who", "kept", "rescued", "target",
     ]),
     st.recursive(

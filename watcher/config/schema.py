@@ -1,0 +1,37 @@
+"""JSON Schema of the user's file. `python -m watcher.config.schema` prints it as schema/watch.schema.json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from watcher.config.kinds import REQUIRED, SHAPES
+from watcher.config.model import File, LocalEndpoint
+
+
+def schema() -> dict[str, Any]:
+    """The schema, with what each built-in kind of target needs."""
+    made = File.model_json_schema()
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    definitions = made["$defs"]
+    definitions["LocalEndpoint"] = LocalEndpoint.model_json_schema()
+    definitions["Target"]["properties"]["kind"]["examples"] = [*SHAPES]
+    definitions["Target"]["allOf"] = [
+        {
+            "if": {"properties": {"kind": {"const": kind}}},
+            "then": {"$ref": "#/$defs/LocalEndpoint"} if kind == "local-endpoint" else {"required": [*REQUIRED[kind]]},
+        }
+        for kind in REQUIRED
+    ]
+    definitions["Model"]["oneOf"] = [{"required": ["name"]}, {"required": ["match"]}]
+    return made
+
+
+def text() -> str:
+    """The schema as the file that is published."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
