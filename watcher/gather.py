@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from watcher.decide.settle import NEWEST_AT_FIRST_SIGHT
+from watcher.decide.settle import first_look
 from watcher.errors import Transient, WatcherError
 from watcher.ports import Deployer, Evidence, Registry
 from watcher.record import Record
@@ -73,7 +73,7 @@ def _observe(targets: tuple[Target, ...], deployers: Mapping[str, Deployer]) -> 
 
 
 def _versions(name: str, marks: Marks, record: Record, registry: Registry) -> dict[int, Version | Gone]:
-    settled = record.settled if record.settled >= 0 else max(marks.newest - NEWEST_AT_FIRST_SIGHT, 0)
+    settled = record.settled if record.settled >= 0 else first_look(marks, marks.newest)
     found: dict[int, Version | Gone] = {v.number: v for v in registry.versions(name, settled, MOST_VERSIONS)}
     newest = max([marks.newest, *found])
     lowest = min((n for n in found if n > settled), default=settled)

@@ -112,7 +112,7 @@ def failed(
 
 
 def _about(step: Step, about: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {"verb": str(step.verb), "slot": step.slot, "release": step.release, "detail": step.detail}
+    plain: dict[str, Any] = {"verb": str(step.verb), "slot": step.slot, "release": step.release, "detail": step.detail}
     if step.weights or step.verb is Verb.SHIFT:
         plain["weights"] = dict(step.weights)
     if step.call is not None:

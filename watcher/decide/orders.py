@@ -10,10 +10,13 @@ from watcher.values import NOTHING, Call, Observed, Unseen, Verb
 
 
 def model_gone(world: World) -> Decision | None:
-    """Keep serving: a model that is not there is never a reason to take anything down."""
-    if world.snapshot.marks.exists:
-        return None
-    return world.wait("model_gone", until=world.now + world.snapshot.evidence_every)
+    """Keep serving: a model that is not there, or whose crown cannot be read, is no reason to move anything."""
+    marks, again = world.snapshot.marks, world.now + world.snapshot.evidence_every
+    if not marks.exists:
+        return world.wait("model_gone", until=again)
+    if marks.problem is not None:
+        return world.wait("crown_unreadable", marks.problem, again)
+    return None
 
 
 def champion_missing(world: World) -> Decision | None:
@@ -97,7 +100,8 @@ def rejudge(world: World) -> Decision | None:
         if version != world.snapshot.marks.champion and world.crown.floor >= version:
             lowered = world.next_crown(floor=version - 1)
             return world.do(Verb.WRITE_CROWN, "rejudged", version=version, crown=lowered)
-        return world.do(Verb.TAG, "rejudged", version=version, call=None)
+        again = world.remembering(settled=min(world.record.settled, version - 1))
+        return again.do(Verb.TAG, "rejudged", version=version, call=None)
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from watcher.decide.world import Decision, World
 from watcher.record import Phase
-from watcher.values import FINAL, NOTHING, Observed, Version
+from watcher.values import FINAL, NOTHING, Marks, Observed, Version
 
 NEWEST_AT_FIRST_SIGHT = 20
 """Versions that are read of a model which was never watched before."""
@@ -117,12 +117,16 @@ def _ended(world: World) -> bool:
     return version is not None and (version.call in FINAL or version.call is None)
 
 
+def first_look(marks: Marks, newest: int) -> int:
+    """At first sight only the newest versions are read, and all above the floor, which may still be nominated."""
+    floor = marks.crown.floor if marks.crown else newest
+    return max(min(newest - NEWEST_AT_FIRST_SIGHT, floor), 0)
+
+
 def _settled(world: World, before: int) -> int:
     """Every version up to here is decided: holes in the numbers were confirmed by direct gets."""
     marks, snapshot = world.snapshot.marks, world.snapshot
-    if before < 0:
-        before = max(snapshot.newest - NEWEST_AT_FIRST_SIGHT, 0)
-    settled = before
+    settled = before if before >= 0 else first_look(marks, snapshot.newest)
     while settled < snapshot.newest:
         found = snapshot.versions.get(settled + 1)
         if found is None:

@@ -1,0 +1,157 @@
+"""A worker dies before and after every port call of a whole update; the end is the same and no invariant breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.loop.invariants import Invariants
+from tests.loop.tap import tapped
+from tests.loop.world import MODEL, Died, World, target
+from watcher.naming import release_name
+from watcher.values import Version
+
+ONE = (target("api"),)
+SEVERAL = (target("api"), target("eu"), target("nightly", "fake-batch"), target("live", "fake-stream"))
+
+
+def updated(world: World) -> int:
+    """v1 reigns, v2 is registered and better."""
+    world.crowned(0.8)
+    return world.train(0.9)
+
+
+def rolled_back(world: World) -> int:
+    """v1 reigns, v2 looks better and fails on real requests, or on its probe where there is no endpoint."""
+    world.crowned(0.8)
+    version = world.train(0.9)
+    world.deployer.error_share[version] = 0.5
+    return version
+
+
+def ordered_back(world: World) -> int:
+    """v2 reigns over v1, and a person moves the mark back to v1."""
+    first = world.crowned(0.8)
+    world.crowned(0.9)
+    world.registry.set_alias(MODEL, "champion", first)
+    return first
+
+
+def impossible_order(world: World) -> int:
+    """v2 reigns, and a person orders v3, which does not come up."""
+    world.crowned(0.8)
+    world.crowned(0.9)
+    version = world.train(0.1)
+    world.rest()
+    world.deployer.broken[version] = "no such artifacts"
+    world.registry.set_alias(MODEL, "champion", version)
+    return version
+
+
+STORIES: dict[str, Callable[[World], int]] = {
+    story.__name__: story for story in (updated, rolled_back, ordered_back, impossible_order)
+}
+
+
+@dataclass
+class End:
+    champion: int | None
+    serving: dict[str, dict[int, int]]
+    calls: dict[int, str | None]
+    crown: object
+
+
+def end(world: World) -> End:
+    marks = world.registry.read(MODEL)
+    crown = marks.crown
+    return End(
+        marks.champion,
+        {t.name: world.deployer.serving(t) for t in world.targets},
+        {v.number: v.call for v in world.registry.versions(MODEL, 0)},
+        (crown.crowned, crown.previous, crown.floor, crown.met) if crown else None,
+    )
+
+
+def told(world: World, story: str) -> Invariants:
+    STORIES[story](world)
+    invariants = Invariants(world, people=story in ("ordered_back", "impossible_order"))
+    invariants.look()
+    return invariants
+
+
+def calls_of(targets: tuple[object, ...], story: str, *, atomic: bool) -> list[str]:
+    world = World(targets=targets, atomic=atomic)  # type: ignore[arg-type]
+    invariants = told(world, story)
+    calls: list[str] = []
+    world.rest(tapped(world, lambda verb, when: calls.append(f"{when} {verb}")))
+    invariants.at_rest()
+    return calls
+
+
+def die_at(world: World, place: int) -> bool:
+    """Let one worker live up to its port call number `place`; whether it died there."""
+    count = iter(range(10**9))
+
+    def at(verb: str, when: str) -> None:
+        if next(count) == place:
+            raise Died(f"{when} {verb}")
+
+    try:
+        world.rest(tapped(world, at))
+    except Died:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("wiped", [False, True], ids=["ledger kept", "ledger wiped"])
+@pytest.mark.parametrize("targets", [ONE, SEVERAL], ids=["one target", "several targets"])
+@pytest.mark.parametrize("story", sorted(STORIES))
+def test_a_crash_at_any_port_call_ends_as_without_it(story: str, targets: tuple[object, ...], *, wiped: bool) -> None:
+    straight = World(targets=targets, atomic=False)  # type: ignore[arg-type]
+    told(straight, story)
+    straight.rest()
+    expected = end(straight)
+    places = len(calls_of(targets, story, atomic=False))
+    assert places > 20
+    for place in range(places):
+        world = World(targets=targets, atomic=False)  # type: ignore[arg-type]
+        invariants = told(world, story)
+        assert die_at(world, place)
+        invariants.look()
+        if wiped:
+            world.ledger.wipe()
+        world.rest(world.worker())
+        assert end(world) == expected, f"died at port call {place}\n{world.tail(30)}"
+        invariants.at_rest()
+        if not wiped:
+            invariants.intent_before_act()
+        if story == "updated":
+            invariants.one_launch_each()
+
+
+@pytest.mark.parametrize("story", sorted(STORIES))
+def test_dying_at_two_places_in_a_row_ends_as_without_it(story: str) -> None:
+    straight = World(targets=SEVERAL[:2], atomic=False)
+    told(straight, story)
+    straight.rest()
+    expected = end(straight)
+    places = len(calls_of(SEVERAL[:2], story, atomic=False))
+    for place in range(0, places, 3):
+        world = World(targets=SEVERAL[:2], atomic=False)
+        invariants = told(world, story)
+        die_at(world, place)
+        die_at(world, place % 17)
+        die_at(world, place % 11)
+        world.rest(world.worker())
+        assert end(world) == expected, f"died at port call {place}\n{world.tail(30)}"
+        invariants.at_rest()
+
+
+def test_a_release_is_named_by_its_identity_alone() -> None:
+    world = World()
+    world.train(0.8)
+    found = world.registry.version(MODEL, 1)
+    assert isinstance(found, Version)
+    assert release_name(found.identity) == f"prod-risk-churn-v1-{found.identity.digest}"

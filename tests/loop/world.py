@@ -1,0 +1,145 @@
+"""A whole small product on fakes: one model, some targets, workers that can crash, people, one virtual clock."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from watcher.fakes.deployer import FakeDeployer
+from watcher.fakes.ledger import FakeLedger
+from watcher.fakes.registry import FakeRegistry
+from watcher.gather import Sources
+from watcher.policy import Policy, Primary
+from watcher.ports import Line
+from watcher.reconcile import Loop, Woken
+from watcher.settings import Limits, Watched
+from watcher.values import Analysis, Call, Example, Kind, Mode, Rollout, State, Target
+
+MODEL = "prod.risk.churn"
+START = 1_000_000.0
+ROLLOUT = Rollout(
+    canary=(10, 50, 100),
+    bake=20.0,
+    analysis=Analysis(min_requests=10, max_error_increase=0.05, max_p95_ratio=1.5),
+    keep_warm=60.0,
+    deadline=3_600.0,
+)
+POLICY = Policy(Primary("auc", min_gain=0.002), floors={"auc": 0.5}, signature=False)
+KINDS = {"fake": Kind.ENDPOINT, "fake-batch": Kind.BATCH, "fake-stream": Kind.STREAM}
+
+
+class Died(BaseException):
+    """The process was killed here."""
+
+
+def target(name: str = "api", kind: str = "fake") -> Target:
+    return Target(name, kind, KINDS[kind], MODEL, "test", f"{kind}:{name}")
+
+
+@dataclass
+class World:
+    """Ports that outlive any worker, and workers rebuilt from nothing but them."""
+
+    targets: tuple[Target, ...] = (target(),)
+    policy: Policy = POLICY
+    rollout: Rollout = ROLLOUT
+    mode: Mode = Mode.DEPLOY
+    limits: Limits = field(default_factory=Limits)
+    atomic: bool = True
+    now: float = START
+    step_seconds: float = 0.01
+
+    def __post_init__(self) -> None:
+        self.registry = FakeRegistry(self.clock)
+        self.ledger = FakeLedger()
+        self.deployer = FakeDeployer(self.clock, atomic=self.atomic)
+        self._workers = itertools.count(1)
+        self.watch: list[Callable[[World], None]] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    @property
+    def watched(self) -> Watched:
+        return Watched(MODEL, self.mode, self.policy, self.rollout, self.targets)
+
+    def worker(self, **ports: Any) -> Loop:
+        """A new process: nothing in it but ports."""
+        registry = ports.get("registry", self.registry)
+        deployer = ports.get("deployer", self.deployer)
+        sources = Sources(registry, registry, dict.fromkeys(KINDS, deployer), lambda _: Example(b"{}", rows=1))
+        ledger = ports.get("ledger", self.ledger)
+        return Loop(sources, ledger, self.limits, self.clock, f"w{next(self._workers)}", evidence_every=5.0)
+
+    def train(self, auc: float | None = None, **facts: Any) -> int:
+        """Register a version with an example, and an AUC unless None."""
+        self.now += 1.0
+        metrics = {} if auc is None else {"auc": auc}
+        return self.registry.create_version(MODEL, metrics, example=Example(b"{}", rows=3), **facts)
+
+    def wake(self, loop: Loop | None = None) -> Woken:
+        """One wake-up; every watcher of the world is asked afterwards."""
+        woken = (loop or self.worker()).wake(self.watched)
+        self.now += self.step_seconds
+        for look in self.watch:
+            look(self)
+        return woken
+
+    def rest(self, loop: Loop | None = None, most: int = 400, until: float | None = None) -> list[str]:
+        """Wake, and let time pass to the next appointment, until nothing is due; the slots of the steps taken."""
+        loop = loop or self.worker()
+        steps: list[str] = []
+        for _ in range(most):
+            woken = self.wake(loop)
+            if woken.acted:
+                steps.append(woken.step.slot)
+                continue
+            if woken.again is None or (until is not None and woken.again > until):
+                return steps
+            if woken.step.reason in LASTING:
+                return steps
+            self.now = max(self.now, woken.again)
+        raise AssertionError(f"not at rest after {most} wake-ups: {steps[-8:]}, waits for {woken.step}")
+
+    def champion(self) -> int | None:
+        return self.registry.read(MODEL).champion
+
+    def call(self, version: int) -> Call | None:
+        found = self.registry.version(MODEL, version)
+        return getattr(found, "call", None)
+
+    def serving(self, name: str = "api") -> dict[int, int]:
+        return self.deployer.serving(next(t for t in self.targets if t.name == name))
+
+    def lines(self, event: str | None = None) -> list[Line]:
+        return list(self.ledger.history(MODEL, event=event, newest_first=False, most=100_000))
+
+    def crowned(self, auc: float = 0.8) -> int:
+        """Train a version and take it all the way to the crown."""
+        version = self.train(auc)
+        self.rest()
+        assert self.champion() == version, self.tail()
+        return version
+
+    def tail(self, most: int = 12) -> str:
+        return "\n".join(f"{x.event} {x.target} v{x.version} {x.reason} {x.data}" for x in self.lines()[-most:])
+
+
+LASTING = frozenset(
+    {"model_gone", "champion_missing", "champion_gone", "no_example", "too_few_requests", "traffic_unknown",
+     "held", "paused", "target_refuses", "not_adopted", "winner_waits", "crown_unreadable", "nothing_to_do"}
+)
+"""Waits that end by somebody else's doing; their next look is only a look."""
+
+
+def ready(world: World, name: str) -> list[int]:
+    """Versions that are ready on a target."""
+    seen = world.deployer.observe(next(t for t in world.targets if t.name == name))
+    return sorted(r.version for r in seen.releases if r.state is State.READY)
+
+
+def with_rollout(world: World, **changes: Any) -> World:
+    world.rollout = replace(world.rollout, **changes)
+    return world
