@@ -33,7 +33,7 @@ def test_what_mlflow_itself_writes_is_read_whole(world: MlflowWorld, monkeypatch
     from mlflow.models import infer_signature
 
     class Sum(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
-        def predict(self, context: object, model_input: pd.DataFrame, params: object = None) -> list[float]:  # noqa: ARG002
+        def predict(self, context: object, model_input: pd.DataFrame, params: object = None) -> list[float]:
             return [0.0] * len(model_input)
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", world.uri)
@@ -53,7 +53,11 @@ def test_what_mlflow_itself_writes_is_read_whole(world: MlflowWorld, monkeypatch
     found = world.registry.of(found_version)
     assert (found.artifacts, found.problem) == (Artifacts.PRESENT, None)
     assert found.signature is not None
-    assert found.signature.inputs == (Column("age", "long"), Column("income", "double", required=False), Column("town", "string"))
+    assert found.signature.inputs == (
+        Column("age", "long"),
+        Column("income", "double", required=False),
+        Column("town", "string"),
+    )
     assert found.signature.outputs == (Column(None, "double"),)
     assert found.signature.params == (Column("limit", "long", required=False),)
     assert set(found.flavors) == {"python_function"}

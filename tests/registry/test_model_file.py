@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -111,10 +112,8 @@ def test_merges_that_double_at_every_level_are_refused_soon() -> None:
 @given(st.binary(max_size=200) | st.text(alphabet="{}[]:&*!<>-?|'\"#, \nab01", max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     for read in (model_file, python_version, requirements):
-        try:
+        with contextlib.suppress(Malformed):
             read(content)
-        except Malformed as error:
-            assert str(error)
     example(content, "dataframe")
 
 
@@ -125,7 +124,9 @@ json_values = st.recursive(
 )
 
 
-@given(st.fixed_dictionaries({}, optional={k: json_values for k in ("name", "type", "required", "tensor-spec", "items")}))
+@given(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("name", "type", "required", "tensor-spec", "items"), json_values))
+)
 def test_any_field_is_read_or_refused(spec: dict[str, Any]) -> None:
     try:
         found = model_file(signature(inputs=[spec])).signature

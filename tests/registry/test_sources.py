@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from tests.registry.mlflow_world import MlflowWorld
@@ -45,7 +44,9 @@ def test_a_run_path_is_resolved_to_the_artifacts_of_the_run(world: MlflowWorld) 
     assert version(world, number).artifact_uri == f"{run.info.artifact_uri}/model"
 
 
-@pytest.mark.parametrize("source", ["s3://bucket/a/b", "/srv/models/a", "file:///srv/models/a", "dbfs:/x", "runs:/no/x"])
+@pytest.mark.parametrize(
+    "source", ["s3://bucket/a/b", "/srv/models/a", "file:///srv/models/a", "dbfs:/x", "runs:/no/x"]
+)
 def test_every_other_source_is_kept_as_it_is(world: MlflowWorld, source: str) -> None:
     world.create_model("m")
     number = int(world.client.create_model_version("m", source).version)

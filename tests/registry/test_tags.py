@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -35,7 +36,7 @@ WHOLE: dict[str, Any] = {"crowned": 3, "previous": None, "floor": 2, "met": True
 
 
 def test_a_crown_without_the_displaced_version_is_whole() -> None:
-    assert tags.crown_from(json.dumps(WHOLE)) == Crown(3, None, 2, True, 4)  # noqa: FBT003
+    assert tags.crown_from(json.dumps(WHOLE)) == Crown(3, None, 2, True, 4)
 
 
 @pytest.mark.parametrize("missing", sorted(WHOLE))
@@ -66,10 +67,8 @@ def test_anything_else_is_no_crown(text: object) -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_a_crown_or_refused(text: str) -> None:
-    try:
-        tags.crown_from(text)
-    except tags.NotACrown as error:
-        assert str(error)
+    with contextlib.suppress(tags.NotACrown):
+        assert isinstance(tags.crown_from(text), Crown)
 
 
 @given(st.text(max_size=3_000))

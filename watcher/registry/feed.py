@@ -70,6 +70,8 @@ class ModelFeed:
         size = first
         while True:
             page = self._page(order, size, token)
+            if not all(model.name for model in page):
+                raise Transient(f"{self._client.where} listed registered models without a name")
             yield page
             token, size = page.token or None, PAGE
             if token is None:

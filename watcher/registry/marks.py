@@ -9,7 +9,7 @@ from watcher.errors import Conflict, Terminal
 from watcher.registry import tags
 from watcher.registry.client import Client
 from watcher.registry.errors import Absent
-from watcher.registry.names import checked, number, possible
+from watcher.registry.names import checked, number, possible, same
 from watcher.values import Call, Crown, Marks
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class ModelMarks:
             model = self._client.ask(f"read the marks of {name!r}", lambda c: c.get_registered_model(name))
         except Absent:
             return Marks(name, exists=False)
+        same(name, model.name)
         return marks_of(model)
 
     def crown(self, name: str, version: int, crown: Crown, expect: Marks) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from watcher.registry import tracking
 from watcher.registry.client import Client
 from watcher.registry.errors import Absent
 from watcher.values import Metric
@@ -50,7 +51,7 @@ class Metrics:
         self._client = client
 
     def of(self, model_id: str | None, run_id: str | None) -> Mapping[str, Metric]:
-        model = self._logged_model(model_id) if model_id else None
+        model = tracking.logged_model(self._client, model_id) if model_id else None
         rows = _last_of_each(_model_rows(model)) if model else {}
         runs = _Runs(self._client)
         found = {key: self._checked(row, str(model_id), runs) for key, row in rows.items()}
@@ -61,12 +62,6 @@ class Metrics:
                 if key not in found and len(found) < MOST:
                     found[key] = _run_metric(run, row, runs)
         return dict(sorted(found.items()))
-
-    def _logged_model(self, model_id: str) -> LoggedModel | None:
-        try:
-            return self._client.ask(f"read {model_id}", lambda c: c.get_logged_model(model_id))
-        except Absent:
-            return None
 
     def _checked(self, row: Row, model_id: str, runs: _Runs) -> Metric:
         return Metric(
@@ -86,10 +81,7 @@ class _Runs:
     def run(self, run_id: str) -> Run | None:
         """The run, deleted ones too; None where this tracking server does not have it."""
         if run_id not in self._runs:
-            try:
-                self._runs[run_id] = self._client.ask(f"read run {run_id}", lambda c: c.get_run(run_id))
-            except Absent:
-                self._runs[run_id] = None
+            self._runs[run_id] = tracking.run(self._client, run_id)
         return self._runs[run_id]
 
     def latest(self, run_id: str) -> Mapping[str, Row]:

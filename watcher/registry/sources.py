@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from watcher.registry import tracking
 from watcher.registry.client import Client
 from watcher.registry.errors import Absent
 from watcher.values import Identity, Status
@@ -54,11 +55,9 @@ class Places:
     def _resolve(self, identity: Identity) -> Place:
         model_id = logged_model_id(identity.source)
         if model_id:
-            try:
-                return _place(self._client.ask(f"read {model_id}", lambda c: c.get_logged_model(model_id)))
-            except Absent:
-                # Deleted since; the registry wrote down where it was.
-                return Place(self._download_uri(identity))
+            model = tracking.logged_model(self._client, model_id)
+            # Deleted since? The registry wrote down where it was.
+            return _place(model) if model else Place(self._download_uri(identity))
         if identity.source.startswith("models:"):
             return Place(self._download_uri(identity))
         run = _RUN.fullmatch(identity.source)
@@ -74,11 +73,8 @@ class Places:
         return str(uri or identity.source)
 
     def _run_uri(self, run_id: str, path: str) -> str | None:
-        try:
-            run = self._client.ask(f"read run {run_id}", lambda c: c.get_run(run_id))
-        except Absent:
-            return None
-        return f"{str(run.info.artifact_uri).rstrip('/')}/{path}"
+        run = tracking.run(self._client, run_id)
+        return f"{str(run.info.artifact_uri).rstrip('/')}/{path}" if run else None
 
 
 def _place(model: LoggedModel) -> Place:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from watcher.registry import tags
 from watcher.registry.client import Client
 from watcher.registry.errors import Absent
-from watcher.registry.names import checked, is_named, number, possible
+from watcher.registry.names import checked, is_named, number, possible, same
 from watcher.registry.sources import Places
 from watcher.values import Gone, Identity, Status, Version
 
@@ -35,6 +35,7 @@ class Versions:
             found = self._client.ask(doing, lambda c: c.get_model_version(name, str(version)))
         except Absent:
             return Gone(version)
+        same((name, version), (found.name, number(found.version)))
         return self._version(found)
 
     def versions(self, name: str, above: int, most: int = 200) -> Sequence[Version]:

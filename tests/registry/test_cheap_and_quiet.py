@@ -1,0 +1,64 @@
+"""Building a registry costs nothing, and using it prints nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.registry.mlflow_world import MlflowWorld
+from watcher.errors import UserError
+from watcher.registry.mlflow import build
+from watcher.settings import RegistrySettings
+
+BUILD = """
+import sys, os
+from watcher.registry.mlflow import build
+from watcher.settings import RegistrySettings
+registry = build(RegistrySettings({uri!r}, {uri!r}), os.environ)
+assert not {{"mlflow", "requests", "sqlalchemy", "ruamel.yaml"}} & set(sys.modules), "building it imports too much"
+{then}
+"""
+
+
+def python(uri: str, then: str = "") -> subprocess.CompletedProcess[str]:
+    code = BUILD.format(uri=uri, then=then)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_building_imports_no_sdk_and_asks_nobody() -> None:
+    done = python("http://127.0.0.1:1")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_new_database_and_a_missing_model_print_nothing(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'new.db'}"
+    done = python(uri, "registry.names(); registry.version('m', 1); assert not registry.read('m').exists")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_evidence_is_read_without_running_or_unpickling_anything_of_the_model(
+    world: MlflowWorld, tmp_path: Path
+) -> None:
+    number = world.create_version("m", {"auc": 0.9})
+    trap = tmp_path / "ran"
+    payload = f"cos\nsystem\n(S'touch {trap}'\ntR.".encode()
+    where = Path(
+        str(world.client.get_logged_model(world.runs["m", number][1]).artifact_location).removeprefix("file://")
+    )
+    for name in ("model.pkl", "python_model.pkl", "code.py"):
+        (where / name).write_bytes(payload)
+    then = (
+        f"found = registry.of(registry.version('m', {number})); assert found.metrics['auc'].value == 0.9\n"
+        "assert not {'sklearn', 'mlflow.sklearn', 'mlflow.pyfunc.model'} & set(sys.modules)"
+    )
+    done = python(world.uri, then)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not trap.exists()
+
+
+def test_marks_by_tag_are_refused_where_there_are_aliases() -> None:
+    with pytest.raises(UserError, match=r"registry\.marks"):
+        build(RegistrySettings("http://127.0.0.1:1", "http://127.0.0.1:1", marks="tag"), {})
