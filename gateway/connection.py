@@ -112,7 +112,8 @@ class HttpConnection(asyncio.Protocol):
         self.held = False
         """A subclass does not want more of the body now."""
         self.closed = False
-        self.idle_since = 0.0
+        self._unseen = False
+        """The parser is given a head that was made up here."""
 
     # What subclasses say
 
@@ -241,17 +242,18 @@ class HttpConnection(asyncio.Protocol):
             self.deadline = now + self.limits.head_time
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Nobody here speaks another protocol: answer in this one, as if it had not been asked for.
-            self.closing = True
-            if self.queue:
-                self.queue[-1].keep_alive = False
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
+            return
         except (httptools.HttpParserError, httptools.HttpParserCallbackError) as error:
             cause = error.__context__
             self._broken(cause if isinstance(cause, BadRequest) else BadRequest(400, "Malformed HTTP request."))
             return
+        self._fed(len(data), now)
+
+    def _fed(self, size: int, now: float) -> None:
         if self.in_head:
-            self.head_size += len(data)
+            self.head_size += size
             if self.head_size > self.limits.head:
                 self._broken(BadRequest(431, f"More than {self.limits.head} bytes of headers."))
                 return
@@ -261,9 +263,23 @@ class HttpConnection(asyncio.Protocol):
             self.deadline = None
         self.advance()
 
+    def _stay(self, rest: bytes) -> None:
+        """Another protocol was offered: go on in this one. The parser has stopped before the body; some clients send
+        the offer with every first request, so the body is handed to a new parser behind a head that nobody sees."""
+        request = self.queue[-1]
+        self.parser = httptools.HttpRequestParser(self)
+        if request.chunked or request.length:
+            request.complete = False
+            length = b"transfer-encoding: chunked" if request.chunked else b"content-length: %d" % (request.length or 0)
+            self._unseen = True
+            rest = b"POST / HTTP/1.1\r\n%b\r\n\r\n%b" % (length, rest)
+        self.data_received(rest)
+
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
+        if self._unseen:
+            return
         if len(self.queue) > PIPELINED:
             raise BadRequest(400, "Too many requests at once.")
         self.request = Request()
@@ -271,12 +287,16 @@ class HttpConnection(asyncio.Protocol):
         self.head_size = 0
 
     def on_url(self, url: bytes) -> None:
+        if self._unseen:
+            return
         assert self.request is not None
         self.request.target += url
         if len(self.request.target) > self.limits.head:
             raise BadRequest(414, "The target of the request is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._unseen:
+            return
         request = self.request
         assert request is not None
         self.head_size += len(name) + len(value)
@@ -298,6 +318,9 @@ class HttpConnection(asyncio.Protocol):
         request.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if self._unseen:
+            self._unseen = False
+            return
         request = self.request
         assert request is not None
         self.in_head = False

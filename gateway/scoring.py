@@ -9,6 +9,7 @@ import os
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -159,7 +160,7 @@ async def _call(
     extras: list[tuple[bytes, bytes]] = []
     scope = {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "scheme": "http",
-        "method": method.decode("latin-1"), "path": path.decode("utf-8", "replace"), "raw_path": path,
+        "method": method.decode("latin-1"), "path": unquote(path.decode("latin-1")), "raw_path": path,
         "query_string": query, "root_path": "", "headers": headers, "client": None, "server": None, "state": {},
     }
     await app(scope, receive, send)
