@@ -64,7 +64,7 @@ class Gateway:
     # The admin socket's verbs
 
     def state(self) -> dict[str, Any]:
-        return {"format": FORMAT, "endpoints": {name: endpoint.told() for name, endpoint in self.endpoints.items()}}
+        return {"format": FORMAT, "supervisor": os.getppid(), "endpoints": {name: endpoint.told() for name, endpoint in self.endpoints.items()}}
 
     async def put_endpoint(self, name: str, body: Mapping[str, Any]) -> Endpoint:
         """Create it, or move it to another port. Refused (409): another owner, another model, a port in use."""

@@ -1,0 +1,229 @@
+"""Any one process may be killed at any time: the others go on, and what was lost comes back by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway import control, processes
+from gateway.paths import home as home_of
+from tests.gateway import world
+from tests.gateway.load import load
+from tests.gateway.world import Endpoint
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    with world.running(tmp_path_factory.mktemp("gateway")) as home:
+        yield Endpoint(home).serving(world.linear())
+
+
+def supervisor(home: Path) -> int:
+    return int((home / "lock").read_text())
+
+
+def child(home: Path, module: bytes) -> int:
+    """The supervisor's server, or the zygote."""
+    for card in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = card.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if module in words and os.fsencode(home.resolve()) in words:
+            return int(card.parent.name)
+    raise AssertionError(f"no {module.decode()} of {home}")
+
+
+def test_a_killed_worker_is_replaced_and_at_most_the_requests_in_flight_fail(endpoint: Endpoint) -> None:
+    clients = 4
+    with load(endpoint, clients) as told:
+        world.wait_until(lambda: told.total > 50)
+        for _ in range(3):
+            pid = endpoint.release("r1")["pid"]
+            os.kill(pid, signal.SIGKILL)
+            world.wait_until(lambda gone=pid: endpoint.release("r1")["pid"] not in (None, gone))
+            before = told.total
+            world.wait_until(lambda seen=before: told.total > seen + 50)
+    assert set(told.statuses) <= {200, 502}
+    assert told.statuses[502] <= 3 * clients
+    assert endpoint.release("r1")["detail"]
+
+
+def test_a_killed_server_is_restarted_and_takes_over_the_running_workers(endpoint: Endpoint) -> None:
+    pid = endpoint.release("r1")["pid"]
+    token, weights = endpoint.state["token"], endpoint.state["weights"]
+    zygote = child(endpoint.home, b"gateway.zygote")
+    with load(endpoint) as told:
+        world.wait_until(lambda: told.total > 50)
+        os.kill(child(endpoint.home, b"gateway.server"), signal.SIGKILL)
+        before = told.total
+        world.wait_until(lambda: told.total > before + 100)
+    assert endpoint.release("r1")["pid"] == pid
+    assert child(endpoint.home, b"gateway.zygote") == zygote
+    assert endpoint.state["weights"] == weights
+    assert endpoint.state["token"] != token, "counts started again, so the token they belong to must be another"
+    assert set(told.statuses) <= {200, "ConnectionResetError", "RemoteDisconnected"}, "nobody was refused"
+
+
+def test_connections_made_while_the_server_is_down_wait_instead_of_being_refused(endpoint: Endpoint) -> None:
+    os.kill(child(endpoint.home, b"gateway.server"), signal.SIGKILL)
+    assert [endpoint.ask().status for _ in range(5)] == [200] * 5
+
+
+def test_a_killed_zygote_takes_no_worker_with_it_and_is_replaced(endpoint: Endpoint) -> None:
+    pid, zygote = endpoint.release("r1")["pid"], child(endpoint.home, b"gateway.zygote")
+    with load(endpoint) as told:
+        os.kill(zygote, signal.SIGKILL)
+        world.wait_until(lambda: told.total > 100)
+    assert set(told.statuses) == {200}
+    assert endpoint.release("r1")["pid"] == pid
+    endpoint.ready("r2", world.linear(), 2)
+    assert child(endpoint.home, b"gateway.zygote") != zygote
+
+
+def test_a_worker_killed_while_there_is_no_zygote_comes_back(endpoint: Endpoint) -> None:
+    pid = endpoint.release("r1")["pid"]
+    os.kill(child(endpoint.home, b"gateway.zygote"), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    world.wait_until(lambda: endpoint.release("r1")["pid"] not in (None, pid))
+    assert endpoint.ask().status == 200
+
+
+def test_server_and_worker_killed_together_come_back(endpoint: Endpoint) -> None:
+    pid = endpoint.release("r1")["pid"]
+    os.kill(child(endpoint.home, b"gateway.server"), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    assert endpoint.ask().status == 200
+    assert endpoint.release("r1")["pid"] != pid
+
+
+def test_no_process_becomes_a_zombie(endpoint: Endpoint) -> None:
+    def zombies() -> list[str]:
+        parent = supervisor(endpoint.home)
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] == "Z" and int(fields[1]) == parent:
+                found.append(stat.parent.name)
+        return found
+
+    world.wait_until(lambda: not zombies(), patience=15)
+
+
+def test_a_release_that_is_gone_from_the_state_leaves_no_process(endpoint: Endpoint) -> None:
+    """A stray card: a process that an earlier server started and never came to know."""
+    stray = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    run = home_of(endpoint.home).run
+    try:
+        card = processes.Card(stray.pid, processes.started(stray.pid) or "", "0123456789ab", "e", "gone", "9-ffffff")
+        processes.write(run, card)
+        world.wait_until(lambda: stray.poll() is not None)
+        world.wait_until(lambda: processes.read(processes.path_of(run, card.nonce)) is None)
+    finally:
+        stray.kill()
+        stray.wait()
+
+
+def test_a_card_of_a_pid_that_was_given_to_another_process_harms_nobody(endpoint: Endpoint) -> None:
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    run = home_of(endpoint.home).run
+    try:
+        card = processes.Card(bystander.pid, "1", "ba9876543210", "e", "gone", "9-ffffff")
+        processes.write(run, card)
+        world.wait_until(lambda: processes.read(processes.path_of(run, card.nonce)) is None)
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_two_gateways_do_not_share_a_home(endpoint: Endpoint) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "gateway", "--home", str(endpoint.home)], capture_output=True, text=True, timeout=30,
+        check=False,
+    )
+    assert second.returncode != 0
+    assert second.stderr == f"A gateway already runs in {endpoint.home.resolve()}.\n"
+    assert endpoint.ask().status == 200
+
+
+def test_starting_one_that_runs_changes_nothing(endpoint: Endpoint) -> None:
+    before = supervisor(endpoint.home)
+    control.start(endpoint.home)
+    assert supervisor(endpoint.home) == before
+
+
+def test_a_stopped_gateway_comes_back_with_everything_it_served(tmp_path: Path) -> None:
+    home = tmp_path / "gateway"
+    with world.running(home):
+        endpoint = Endpoint(home).serving(world.linear())
+        endpoint.ready("r2", world.linear(), 2)
+        endpoint.weigh({"r1": 70, "r2": 30})
+        before = endpoint.state
+    assert control.status(home) is None
+    with world.running(home):
+        assert endpoint.ask().status == 200
+        world.wait_until(lambda: {r["state"] for r in endpoint.state["releases"].values()} == {"ready"})
+        after = endpoint.state
+    assert after["weights"] == before["weights"]
+    assert after["token"] != before["token"]
+    assert {n: (r["key"], r["version"]) for n, r in after["releases"].items()} == {
+        n: (r["key"], r["version"]) for n, r in before["releases"].items()
+    }
+
+
+def test_deleted_artifacts_do_not_keep_a_release_from_coming_back(tmp_path: Path) -> None:
+    import shutil
+
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(world.linear(), artifacts)
+    with world.running(tmp_path / "gateway") as home:
+        endpoint = Endpoint(home).serving(artifacts)
+        shutil.rmtree(artifacts)
+        pid = endpoint.release("r1")["pid"]
+        os.kill(pid, signal.SIGKILL)
+        world.wait_until(lambda: endpoint.release("r1")["pid"] not in (None, pid))
+        assert endpoint.ask().status == 200
+
+
+def test_workers_whose_gateway_is_gone_for_good_end_by_themselves(tmp_path: Path) -> None:
+    home = tmp_path / "gateway"
+    with world.running(home, abandoned=2.0):
+        endpoint = Endpoint(home).serving(world.linear())
+        cards = processes.cards(home_of(home).run)
+        assert len(cards) == 2
+        pid = child(home, b"gateway.server")
+        os.kill(supervisor(home), signal.SIGKILL)
+        world.wait_until(lambda: not any(processes.alive(card) for card in cards), patience=20)
+        world.wait_until(lambda: processes.started(pid) is None, patience=10)
+        with pytest.raises(OSError):
+            endpoint.ask()
+
+
+def test_a_successor_takes_over_the_workers_of_a_gateway_that_was_killed(tmp_path: Path) -> None:
+    home = tmp_path / "gateway"
+    with world.running(home):
+        endpoint = Endpoint(home).serving(world.linear())
+        pid = endpoint.release("r1")["pid"]
+        os.kill(supervisor(home), signal.SIGKILL)
+        world.wait_until(lambda: control.status(home) is None)
+        control.start(home)
+        world.wait_until(lambda: endpoint.state["problem"] is None)
+        assert endpoint.ask().status == 200
+        assert endpoint.release("r1")["pid"] == pid
+
+
+def test_a_home_whose_path_is_too_long_for_a_socket_works(tmp_path: Path) -> None:
+    with world.running(tmp_path / ("long" * 20) / ("path" * 20)) as home:
+        assert Endpoint(home).serving(world.linear()).ask().status == 200
