@@ -76,8 +76,13 @@ def test_an_answer_with_a_page_missing_is_an_error_not_a_shorter_answer(
 ) -> None:
     monkeypatch.setattr("watcher.registry.feed.PAGE", 10)
     registry = MlflowRegistry(Counted(world.uri, fails_at=2), ONCE)
+    verbs: dict[str, Callable[[], object]] = {
+        "changed": lambda: registry.changed(0),
+        "names": registry.names,
+        "marks": lambda: registry.marks(many),
+    }
     with pytest.raises(Transient):
-        {"changed": lambda: registry.changed(0), "names": registry.names, "marks": lambda: registry.marks(many)}[verb]()
+        verbs[verb]()
 
 
 def test_marks_of_many_take_a_page_not_a_call_for_each(world: MlflowWorld, many: list[str]) -> None:

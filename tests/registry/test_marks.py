@@ -63,9 +63,7 @@ def test_a_crowning_whose_answer_was_lost_is_completed(world: MlflowWorld, model
 
 
 @pytest.mark.parametrize("at", ["set the alias", "write the tag"])
-def test_a_retried_crowning_does_not_undo_what_a_person_did_meanwhile(
-    world: MlflowWorld, model: str, at: str
-) -> None:
+def test_a_retried_crowning_does_not_undo_what_a_person_did_meanwhile(world: MlflowWorld, model: str, at: str) -> None:
     expect = world.registry.read(model)
     flaky = Flaky(world.uri, at, sent=False, meanwhile=lambda: world.set_alias(model, "champion", 3))
     registry = MlflowRegistry(flaky, Retry(sleep=lambda _: None))
@@ -88,9 +86,7 @@ def test_a_crash_while_a_verdict_is_cleared_leaves_the_wish_to_judge_again(
     assert found.rejudge
 
 
-def test_of_many_writers_with_the_same_expectation_those_who_come_late_conflict(
-    world: MlflowWorld, model: str
-) -> None:
+def test_of_many_writers_with_the_same_expectation_those_who_come_late_conflict(world: MlflowWorld, model: str) -> None:
     expect = world.registry.read(model)
     world.registry.write_crown(model, CROWN, expect)
     for other in (3, 1):
@@ -140,4 +136,4 @@ def test_a_name_that_no_model_can_have_is_refused_before_anybody_is_asked(name: 
 
 def test_a_name_cannot_break_out_of_a_filter() -> None:
     assert is_named("a' OR name != 'b") == '''name = "a' OR name != 'b"'''
-    assert is_named("""both ' and " """) == '''name LIKE 'both _ and " \''''
+    assert is_named("""both ' and " """) == """name LIKE 'both _ and " \'"""

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from watcher.errors import Terminal, Transient, WatcherError
+from watcher.text import plain
 
 LONGEST_DETAIL = 300
 
@@ -62,8 +63,7 @@ def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:
         text = text.replace(secret, "***")
     text = re.sub(r"(//)[^/@\s]+@", r"\1***@", text)
     text = re.sub(r"(?i)\b(password|passwd|token|secret|signature|sig|credential)=[^&\s'\"]+", r"\1=***", text)
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= LONGEST_DETAIL else text[: LONGEST_DETAIL - 1] + "…"
+    return plain(text, LONGEST_DETAIL)
 
 
 @contextmanager

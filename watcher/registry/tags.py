@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from watcher.text import plain
 from watcher.values import Call, Crown
 
 CHAMPION = "champion"
@@ -81,5 +82,4 @@ def call_from(text: str | None) -> Call | None:
 
 def short(text: str) -> str:
     """A person's text, cut to what every registry can keep; never empty, since some cannot find an empty value."""
-    text = "".join(c if c.isprintable() else " " for c in text).strip()
-    return text[: LONGEST - 1] + "…" if len(text) > LONGEST else text or "yes"
+    return plain(text.strip(), LONGEST).strip() or "yes"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.store.entities import PagedList
 
+MOST_AGAIN = 200
+"""Versions to be judged again that are listed, whatever `most` says of new ones."""
 _STATUS = {"READY": Status.READY, "PENDING_REGISTRATION": Status.PENDING, "FAILED_REGISTRATION": Status.FAILED}
 
 
@@ -41,7 +43,7 @@ class Versions:
     def versions(self, name: str, above: int, most: int = 200) -> Sequence[Version]:
         checked(name)
         newest = self._search(name, f"version_number > {int(above)}", most)
-        again = self._search(name, f"tags.`{tags.REJUDGE}` LIKE '%'", most)
+        again = self._search(name, f"tags.`{tags.REJUDGE}` LIKE '%'", MOST_AGAIN)
         found = {number(v.version): v for v in (*again, *newest)}
         return [self._version(found[n]) for n in sorted(found, reverse=True)]
 
