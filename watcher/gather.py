@@ -29,12 +29,14 @@ class Sources:
     """By kind of target."""
     sample: Callable[[str], Example]
     """Reads the rollout's sample file. Raises Transient where it cannot."""
+    at_once: int = 8
+    """How many targets are observed at the same time."""
 
 
 def gather(watched: Watched, record: Record, sources: Sources, *, paused: bool, evidence_every: float) -> Snapshot:
     """One snapshot. Raises Transient where the registry cannot be read; a target that cannot be seen is `Unseen`."""
     marks = sources.registry.read(watched.name)
-    targets = _observe(watched.targets, sources.deployers)
+    targets = _observe(watched.targets, sources.deployers, sources.at_once)
     versions = _versions(watched.name, marks, record, sources.registry) if marks.exists else {}
     evidence = _evidence(marks, versions, sources.evidence)
     numbers = [v.number for v in versions.values() if isinstance(v, Version)]
@@ -54,7 +56,9 @@ def gather(watched: Watched, record: Record, sources: Sources, *, paused: bool, 
     )
 
 
-def _observe(targets: tuple[Target, ...], deployers: Mapping[str, Deployer]) -> tuple[TargetView, ...]:
+def _observe(
+    targets: tuple[Target, ...], deployers: Mapping[str, Deployer], at_once: int
+) -> tuple[TargetView, ...]:
     def look(target: Target) -> TargetView:
         deployer = deployers[target.kind]
         seen: Observed | Unseen
@@ -66,9 +70,9 @@ def _observe(targets: tuple[Target, ...], deployers: Mapping[str, Deployer]) -> 
             seen = Unseen(str(error))
         return TargetView(target, seen, deployer.atomic)
 
-    if len(targets) < 2:
+    if min(len(targets), at_once) <= 1:
         return tuple(look(target) for target in targets)
-    with ThreadPoolExecutor(len(targets)) as pool:
+    with ThreadPoolExecutor(min(len(targets), at_once)) as pool:
         return tuple(pool.map(look, targets))
 
 

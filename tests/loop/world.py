@@ -69,7 +69,7 @@ class World:
         """A new process: nothing in it but ports."""
         registry = ports.get("registry", self.registry)
         deployer = ports.get("deployer", self.deployer)
-        sources = Sources(registry, registry, dict.fromkeys(KINDS, deployer), lambda _: Example(b"{}", rows=1))
+        sources = Sources(registry, registry, dict.fromkeys(KINDS, deployer), lambda _: Example(b"{}", rows=1), 1)
         ledger = ports.get("ledger", self.ledger)
         return Loop(sources, ledger, self.limits, self.clock, f"w{next(self._workers)}", evidence_every=5.0)
 
@@ -102,6 +102,16 @@ class World:
                 return steps
             self.now = max(self.now, woken.again)
         raise AssertionError(f"not at rest after {most} wake-ups: {steps[-8:]}, waits for {woken.step}")
+
+    def fork(self) -> World:
+        """A copy that goes its own way."""
+        twin = World(self.targets, self.policy, self.rollout, self.mode, self.limits, self.atomic, self.now)
+        twin.registry.restore(self.registry.snapshot())
+        twin.ledger.restore(self.ledger.snapshot())
+        twin.deployer.restore(self.deployer.snapshot())
+        for name in ("broken", "mute", "error_share", "p95_ms"):
+            getattr(twin.deployer, name).update(getattr(self.deployer, name))
+        return twin
 
     def champion(self) -> int | None:
         return self.registry.read(MODEL).champion

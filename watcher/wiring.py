@@ -1,0 +1,119 @@
+"""The composition root: settings become ports. Used by the hosts (command line, Functions), by nothing else."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deployers
+from watcher.errors import Transient, UserError
+from watcher.gather import Sources
+from watcher.poll import Poller
+from watcher.ports import Deployer, Ledger, Line
+from watcher.reconcile import Loop
+from watcher.settings import Settings, Watched
+from watcher.telling import TellingLedger
+from watcher.values import Example
+
+MOST_SAMPLE = 10_000_000
+"""Bytes of a probe's sample file."""
+
+
+@dataclass(frozen=True)
+class App:
+    """Everything built from one settings file."""
+
+    settings: Settings
+    registry: Any
+    """Feed, Registry, Orders and Evidence in one adapter."""
+    ledger: Ledger
+    loop: Loop
+    clock: Callable[[], float]
+
+    def watched(self, model: str) -> Watched | None:
+        """What the settings say about a model, None where they do not name it."""
+        from watcher import config
+
+        return config.watched(self.settings, model, shapes=deployers.shape, place=deployers.place)
+
+    def poller(self) -> Poller:
+        named = tuple(rule.name for rule in self.settings.models if rule.name is not None)
+        return Poller(self.registry, self.ledger, lambda name: self.watched(name) is not None, named)
+
+    def deployer(self, kind: str) -> Deployer:
+        return self.loop.sources.deployers[kind]
+
+
+class Deployers(Mapping[str, Deployer]):
+    """Deployers by kind, imported and built when first asked for."""
+
+    def __init__(self, kinds: frozenset[str], tracking_uri: str) -> None:
+        self._kinds, self._tracking_uri = kinds, tracking_uri
+        self._built: dict[str, Deployer] = {}
+
+    def __getitem__(self, kind: str) -> Deployer:
+        if kind not in self._kinds:
+            raise KeyError(kind)
+        if kind not in self._built:
+            self._built[kind] = deployers.load(kind)(self._tracking_uri)
+        return self._built[kind]
+
+    def __iter__(self) -> Any:
+        return iter(sorted(self._kinds))
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+
+def load(
+    path: Path,
+    environ: Mapping[str, str] | None = None,
+    tell: Callable[[Line], None] | None = None,
+) -> App:
+    """Read the settings and build everything. Raises UserError for a mistake in the file."""
+    from watcher import config
+
+    environ = os.environ if environ is None else environ
+    return build(config.load(path, environ, shapes=deployers.shape, place=deployers.place), environ, tell)
+
+
+def build(
+    settings: Settings,
+    environ: Mapping[str, str],
+    tell: Callable[[Line], None] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> App:
+    from watcher.ledger import open_ledger
+    from watcher.registry.mlflow import build as build_registry
+
+    registry = build_registry(settings.registry, environ)
+    ledger: Ledger = open_ledger(settings.ledger, settings.folder)
+    if tell is not None:
+        ledger = TellingLedger(ledger, tell)
+    kinds = frozenset(str(target["kind"]) for rule in settings.models for target in rule.targets)
+    sources = Sources(registry, registry, Deployers(kinds, settings.registry.tracking_uri), _sample(settings.folder))
+    worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    loop = Loop(sources, ledger, settings.limits, clock, worker, settings.poll.evidence)
+    return App(settings, registry, ledger, loop, clock)
+
+
+def _sample(folder: Path) -> Callable[[str], Example]:
+    def read(name: str) -> Example:
+        path = folder / name
+        try:
+            if path.stat().st_size > MOST_SAMPLE:
+                raise UserError(f"probe sample {path} is larger than {MOST_SAMPLE:,} bytes: give fewer rows")
+            body = path.read_bytes()
+        except OSError as error:
+            raise Transient(f"probe sample {path} cannot be read: {error.strerror}") from error
+        return Example(body, "text/csv" if path.suffix == ".csv" else "application/json")
+
+    return read
+
+
