@@ -56,9 +56,7 @@ def gather(watched: Watched, record: Record, sources: Sources, *, paused: bool, 
     )
 
 
-def _observe(
-    targets: tuple[Target, ...], deployers: Mapping[str, Deployer], at_once: int
-) -> tuple[TargetView, ...]:
+def _observe(targets: tuple[Target, ...], deployers: Mapping[str, Deployer], at_once: int) -> tuple[TargetView, ...]:
     def look(target: Target) -> TargetView:
         deployer = deployers[target.kind]
         seen: Observed | Unseen
@@ -111,7 +109,7 @@ def _evidence(marks: Marks, versions: Mapping[int, Version | Gone], source: Evid
 def _candidates(marks: Marks, versions: Mapping[int, Version | Gone]) -> Iterable[int]:
     floor = marks.crown.floor if marks.crown else 0
     for number, version in versions.items():
-        if isinstance(version, Version) and version.call is None and number not in (marks.champion,) and number > floor:
+        if isinstance(version, Version) and version.call is None and number != marks.champion and number > floor:
             yield number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -40,11 +41,9 @@ class Poller:
         top = max([watermark, *(c.updated_ms for c in found)])
         if fresh or stored is None:
             kept = {c.name: c.updated_ms for c in found if c.updated_ms >= top - OVERLAP_MS}
-            try:
+            # Where another worker polled at the same time, both wake the same models, which is harmless.
+            with contextlib.suppress(Conflict):
                 self.ledger.save(KEY, {"watermark": top, "seen": kept}, stored.revision if stored else None)
-            except Conflict:
-                # Another worker polled at the same time: both wake the same models, which is harmless.
-                pass
         return self._watched(fresh)
 
     def marks(self) -> set[str]:

@@ -225,6 +225,7 @@ class Ledger(Protocol):
         until: float | None = None,
         since: float | None = None,
         most: int = 1000,
+        *,
         newest_first: bool = True,
         event: str | None = None,
         target: str | None = None,

@@ -12,6 +12,8 @@ from watcher.values import NOTHING, EvidenceOf, Example, Gone, Marks, Observed, 
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
+    """One target with what was seen of it."""
+
     target: Target
     seen: Observed | Unseen
     atomic: bool = True
@@ -19,6 +21,8 @@ class TargetView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    """One model's settings, memory, marks, versions, evidence and targets."""
+
     watched: Watched
     record: Record
     marks: Marks

@@ -41,8 +41,9 @@ class TellingLedger:
         until: float | None = None,
         since: float | None = None,
         most: int = 1000,
+        *,
         newest_first: bool = True,
         event: str | None = None,
         target: str | None = None,
     ) -> Sequence[Line]:
-        return self.inner.history(model, until, since, most, newest_first, event, target)
+        return self.inner.history(model, until, since, most, newest_first=newest_first, event=event, target=target)

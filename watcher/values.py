@@ -169,6 +169,8 @@ class Metric:
 
 
 class Artifacts(StrEnum):
+    """What the storage confirms of a version's files."""
+
     PRESENT = "present"
     ABSENT = "absent"
     UNKNOWN = "unknown"
@@ -185,6 +187,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
+    """What a model takes and gives, as logged with it."""
+
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...] | None = None
     params: tuple[Column, ...] = ()
@@ -252,6 +256,8 @@ class Verdict:
 
 
 class Kind(StrEnum):
+    """The shape of a target: what `serving` means there."""
+
     ENDPOINT = "endpoint"
     BATCH = "batch"
     STREAM = "stream"
@@ -363,6 +369,8 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
+    """When a canary step is good enough."""
+
     min_requests: int = 200
     max_error_increase: float = 0.005
     """Share of requests, absolute, over the champion's."""
@@ -387,6 +395,8 @@ class Rollout:
 
 
 class Mode(StrEnum):
+    """Whether winners are rolled out, or only named."""
+
     DEPLOY = "deploy"
     ADVISE = "advise"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import deployers
 from watcher.errors import Transient, UserError
 from watcher.gather import Sources
 from watcher.poll import Poller
-from watcher.ports import Deployer, Ledger, Line
+from watcher.ports import Deployer, Ledger, Line, Stored
 from watcher.reconcile import Loop
 from watcher.settings import Settings, Watched
 from watcher.telling import TellingLedger
@@ -49,6 +50,12 @@ class App:
     def deployer(self, kind: str) -> Deployer:
         return self.loop.sources.deployers[kind]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the ledger found out about its own file, and an operator must be told."""
+        ledger = self.ledger.inner if isinstance(self.ledger, TellingLedger) else self.ledger
+        return tuple(getattr(ledger, "notes", ()))
+
 
 class Deployers(Mapping[str, Deployer]):
     """Deployers by kind, imported and built when first asked for."""
@@ -71,6 +78,53 @@ class Deployers(Mapping[str, Deployer]):
         return len(self._kinds)
 
 
+class LateLedger:
+    """Opens the ledger when it is first used: what needs the registry alone works while the ledger is out of reach."""
+
+    def __init__(self, opened: Callable[[], Ledger]) -> None:
+        self._open = opened
+        self._opened: Ledger | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(getattr(self._opened, "notes", ()))
+
+    def load(self, key: str) -> Stored | None:
+        return self._ledger().load(key)
+
+    def save(
+        self,
+        key: str,
+        body: Mapping[str, Any],
+        unchanged: str | None,
+        lines: Sequence[Line] = (),
+        due: float | None = None,
+    ) -> str:
+        return self._ledger().save(key, body, unchanged, lines, due)
+
+    def due(self, now: float) -> Sequence[str]:
+        return self._ledger().due(now)
+
+    def history(
+        self,
+        model: str | None = None,
+        until: float | None = None,
+        since: float | None = None,
+        most: int = 1000,
+        newest_first: bool = True,  # noqa: FBT002 the port
+        event: str | None = None,
+        target: str | None = None,
+    ) -> Sequence[Line]:
+        return self._ledger().history(model, until, since, most, newest_first, event, target)
+
+    def _ledger(self) -> Ledger:
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+
 def load(
     path: Path,
     environ: Mapping[str, str] | None = None,
@@ -89,11 +143,12 @@ def build(
     tell: Callable[[Line], None] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> App:
+    """Build every port from settings; `tell` is called with each history line once it is written."""
     from watcher.ledger import open_ledger
     from watcher.registry.mlflow import build as build_registry
 
     registry = build_registry(settings.registry, environ)
-    ledger: Ledger = open_ledger(settings.ledger, settings.folder)
+    ledger: Ledger = LateLedger(lambda: open_ledger(settings.ledger, settings.folder))
     if tell is not None:
         ledger = TellingLedger(ledger, tell)
     kinds = frozenset(str(target["kind"]) for rule in settings.models for target in rule.targets)
@@ -115,5 +170,3 @@ def _sample(folder: Path) -> Callable[[str], Example]:
         return Example(body, "text/csv" if path.suffix == ".csv" else "application/json")
 
     return read
-
-

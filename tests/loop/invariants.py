@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tests.loop.world import MODEL, World
-from watcher.naming import release_name
 from watcher.values import FINAL, Call, Kind, State, Version
 
 
@@ -64,7 +63,7 @@ class Invariants:
 
     def _target(self, name: str, shape: Kind, weights: dict[str, int]) -> None:
         target = next(t for t in self.world.targets if t.name == name)
-        seen = self.world.deployer._observe(target)
+        seen = self.world.deployer.look(target)
         live = {r.name: r for r in seen.releases if r.name in weights}
         whole = bool(weights) and all(live[n].state is State.READY for n in weights)
         if weights:
@@ -130,5 +129,5 @@ class Invariants:
         """Every change of a target was announced by an intent that names its release or its weights."""
         intents = [x.data["slot"] for x in self.world.lines("intent") if x.data]
         for name, key in self.world.deployer.launches:
-            version = next(v for v in self._versions().values() if v.identity.key == key)
-            assert f"launch:{name}:{release_name(version.identity)}" in intents
+            announced = [slot for slot in intents if slot.startswith(f"launch:{name}:") and slot.endswith(f"-v{key}")]
+            assert announced, f"{key} was launched on {name} without a word"

@@ -9,7 +9,24 @@ from tests.loop.world import World
 from watcher.reconcile import Loop
 
 VERBS = frozenset(
-    "read version versions crown challenge write_crown tag of observe launch probe shift retire load save due".split()
+    {
+        "read",
+        "version",
+        "versions",
+        "crown",
+        "challenge",
+        "write_crown",
+        "tag",
+        "of",
+        "observe",
+        "launch",
+        "probe",
+        "shift",
+        "retire",
+        "load",
+        "save",
+        "due",
+    }
 )
 
 

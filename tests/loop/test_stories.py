@@ -34,7 +34,9 @@ def test_a_better_version_goes_through_every_canary_step_and_the_old_one_is_kept
     shifts = [step.rsplit(":", 1)[1] for step in steps if step.startswith("shift")]
     assert [s.count("=") for s in shifts] == [2, 2, 1]
     assert [line.data and line.data["weights"] for line in world.lines("live")[-3:]] == [
-        {str(old): 90, str(new): 10}, {str(old): 50, str(new): 50}, {str(new): 100}
+        {str(old): 90, str(new): 10},
+        {str(old): 50, str(new): 50},
+        {str(new): 100},
     ]
     assert world.champion() == new
     world.now += 120

@@ -138,8 +138,21 @@ class World:
 
 
 LASTING = frozenset(
-    {"model_gone", "champion_missing", "champion_gone", "no_example", "too_few_requests", "traffic_unknown",
-     "held", "paused", "target_refuses", "not_adopted", "winner_waits", "crown_unreadable", "nothing_to_do"}
+    {
+        "model_gone",
+        "champion_missing",
+        "champion_gone",
+        "no_example",
+        "too_few_requests",
+        "traffic_unknown",
+        "held",
+        "paused",
+        "target_refuses",
+        "not_adopted",
+        "winner_waits",
+        "crown_unreadable",
+        "nothing_to_do",
+    }
 )
 """Waits that end by somebody else's doing; their next look is only a look."""
 

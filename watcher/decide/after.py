@@ -29,6 +29,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class After:
+    """What is to be saved once the step is over."""
+
     record: Record
     lines: tuple[Line, ...]
     due: float

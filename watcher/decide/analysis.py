@@ -1,4 +1,4 @@
-"""Canary analysis: does the challenger answer as well as the champion on the same traffic?"""
+"""Canary analysis: whether the challenger answers as well as the champion on the same traffic."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from watcher.values import Analysis, Observed, Traffic
 
 
 class Outcome(StrEnum):
+    """Three answers: inconclusive is never a pass."""
+
     GOOD = "good"
     BAD = "bad"
     INCONCLUSIVE = "inconclusive"
@@ -18,6 +20,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Analysed:
+    """What the analysis of one endpoint says, and with which numbers."""
+
     outcome: Outcome
     reason: str = ""
     detail: str = ""

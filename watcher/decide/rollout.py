@@ -10,6 +10,9 @@ from watcher.record import Phase
 from watcher.snapshot import TargetView
 from watcher.values import Kind, Observed, State, Unseen, Verb, Version
 
+ALL = 100
+"""Percent of a target's traffic."""
+
 
 def roll_out(world: World) -> Decision | None:
     """Launch everywhere, probe everywhere, canary in lockstep, jobs, crown."""
@@ -65,13 +68,13 @@ def stages(world: World, view: TargetView) -> tuple[int, ...]:
     """The challenger's weights in turn on this target: the canary only for endpoints that have a champion."""
     if view.target.shape is Kind.ENDPOINT and world.champion is not None:
         return world.snapshot.watched.rollout.canary
-    return (100,)
+    return (ALL,)
 
 
 def _split(champion: str | None, challenger: str, percent: int) -> dict[str, int]:
     weights = {challenger: percent}
     if champion is not None:
-        weights[champion] = 100 - percent
+        weights[champion] = ALL - percent
     return {name: share for name, share in weights.items() if share > 0}
 
 
@@ -89,11 +92,11 @@ def _heal(world: World, view: TargetView, challenger: Version) -> Decision | Non
             return up
     kept = name_of(champion)
     allowed = (
-        [_split(kept, release, percent) for percent in (0, *stages(world, view))] if kept else [{}, {release: 100}]
+        [_split(kept, release, percent) for percent in (0, *stages(world, view))] if kept else [{}, {release: ALL}]
     )
     if dict(view.seen.weights) in allowed:
         return None
-    back = {kept: 100} if kept else {}
+    back = {kept: ALL} if kept else {}
     return world.do(
         Verb.SHIFT,
         "drift_shift",
@@ -143,7 +146,7 @@ def _canary(world: World, challenger: Version) -> Decision | None:
                 world = decision
     for view in endpoints:
         now_at = weight(view, release)
-        if now_at == behind and now_at < 100:
+        if now_at == behind and now_at < ALL:
             following = min(percent for percent in stages(world, view) if percent > now_at)
             return world.do(
                 Verb.SHIFT,
@@ -153,7 +156,7 @@ def _canary(world: World, challenger: Version) -> Decision | None:
                 release=release,
                 weights=_split(kept, release, following),
             )
-    return None if behind == 100 else world.wait("launching", until=world.now)
+    return None if behind == ALL else world.wait("launching", until=world.now)
 
 
 def _bake(world: World, view: TargetView, challenger: Version, kept: str) -> World | Decision:
@@ -185,14 +188,14 @@ def _bake(world: World, view: TargetView, challenger: Version, kept: str) -> Wor
 def _switch(world: World, challenger: Version) -> Decision | None:
     release = name_of(challenger) or ""
     for view in world.targets:
-        if view.target.shape is not Kind.ENDPOINT and weight(view, release) < 100:
+        if view.target.shape is not Kind.ENDPOINT and weight(view, release) < ALL:
             return world.do(
                 Verb.SHIFT,
                 "switch",
                 target=view.target.name,
                 version=challenger.number,
                 release=release,
-                weights={release: 100},
+                weights={release: ALL},
             )
     return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from watcher.decide.world import Decision, World
 from watcher.record import Phase
@@ -15,43 +14,49 @@ NEWEST_AT_FIRST_SIGHT = 20
 
 def stamp(world: World) -> World:
     """Remember when versions, approvals and the state of targets were first seen, and what is live."""
-    record, snapshot, now = world.record, world.snapshot, world.now
-    first_seen = dict(record.first_seen)
-    approved = dict(record.approved)
-    approval = snapshot.watched.policy.approval
-    known = [v for v in snapshot.versions.values() if isinstance(v, Version)]
-    waiting = {v.identity.key: v for v in known if v.call is None}
+    world = _targets(_versions(world))
+    world = world.remembering(settled=_settled(world, world.record.settled))
+    if world.snapshot.marks.champion is not None and not world.record.crowned_at:
+        world = world.remembering(crowned_at=world.now)
+    return world
+
+
+def _versions(world: World) -> World:
+    approval = world.snapshot.watched.policy.approval
+    first_seen, approved = dict(world.record.first_seen), dict(world.record.approved)
+    known = sorted((v for v in world.snapshot.versions.values() if isinstance(v, Version)), key=lambda v: v.number)
+    fresh = []
     for version in known:
+        key = version.identity.key
         if version.call is not None:
-            first_seen.pop(version.identity.key, None)
-    fresh = [v for key, v in waiting.items() if key not in first_seen]
-    for version in fresh:
-        first_seen[version.identity.key] = now
-    for key, version in waiting.items():
+            first_seen.pop(key, None)
+            continue
+        if key not in first_seen:
+            first_seen[key] = world.now
+            fresh.append(world.line("seen", version=version.number))
         mark = version.tags.get(approval.tag) if approval else None
         if mark:
-            approved.setdefault(f"{key}={mark}", now)
-    phases, live, lines = dict(record.phases), dict(record.live), list(world.lines)
-    for version in sorted(fresh, key=lambda v: v.number):
-        lines.append(world.line("seen", version=version.number))
+            approved.setdefault(f"{key}={mark}", world.now)
+    return world.saying(*fresh).remembering(first_seen=first_seen, approved=approved)
+
+
+def _targets(world: World) -> World:
+    phases, live, lines = dict(world.record.phases), dict(world.record.live), []
     for view in world.targets:
         if not isinstance(view.seen, Observed):
             continue
         name, key = view.target.name, phase_key(view.seen)
         if name not in phases or phases[name].key != key:
-            phases[name] = Phase(key, now)
+            phases[name] = Phase(key, world.now)
         serving = live_of(view.seen)
         if live.get(name, NOTHING) != serving:
             live[name] = serving
             lines.append(world.line("live", target=name, reason="observed", data={"weights": serving}))
-    changed = replace(record, first_seen=first_seen, approved=approved, phases=phases, live=live)
-    changed = replace(changed, settled=_settled(world, changed.settled))
-    if snapshot.marks.champion is not None and not changed.crowned_at:
-        changed = replace(changed, crowned_at=now)
-    return replace(world, record=changed, lines=tuple(lines))
+    return world.saying(*lines).remembering(phases=phases, live=live)
 
 
 def phase_key(seen: Observed) -> str:
+    """What a bake depends on: when weights or token change, it starts again."""
     return json.dumps([sorted(seen.weights.items()), seen.token])
 
 
@@ -95,6 +100,7 @@ def believe(world: World) -> World | Decision:
 
 
 def forget_rollout(world: World) -> World:
+    """The world without a rollout under way."""
     return world.remembering(
         rollout=None,
         rollout_key="",

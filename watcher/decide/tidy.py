@@ -10,9 +10,9 @@ from watcher.values import FINAL, Call, Mode, Unseen, Verb
 def tag(world: World) -> Decision | None:
     """Rule 10: a final verdict is written where people see it."""
     displaced = world.snapshot.version(world.crown.displaced)
-    if displaced is not None and displaced.call is not Call.DISPLACED and displaced != world.champion:
-        if displaced.call is not Call.ROLLED_BACK:
-            return world.do(Verb.TAG, "tag_verdict", version=displaced.number, call=Call.DISPLACED)
+    fell = (Call.DISPLACED, Call.ROLLED_BACK)
+    if displaced is not None and displaced.call not in fell and displaced != world.champion:
+        return world.do(Verb.TAG, "tag_verdict", version=displaced.number, call=Call.DISPLACED)
     for number in sorted(world.verdicts):
         verdict = world.verdicts[number]
         version = world.snapshot.version(number)

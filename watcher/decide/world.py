@@ -140,10 +140,12 @@ def state(view: TargetView, release: str | None) -> State | None:
 
 
 def weight(view: TargetView, release: str | None) -> int:
+    """Percent that a release gets on a target, 0 where the target was not seen."""
     return view.seen.weights.get(release, 0) if release and isinstance(view.seen, Observed) else 0
 
 
 def name_of(version: Version | None) -> str | None:
+    """Name of the version's release, None without a version."""
     return release_name(version.identity) if version else None
 
 

@@ -12,6 +12,10 @@ from watcher.fakes.faults import Faults
 from watcher.values import Example, Observed, Probe, Release, SeenRelease, State, Target, Traffic, Version
 
 
+WHOLE = 100
+"""Percent."""
+
+
 @dataclass
 class Placed:
     """One release as the fake target keeps it."""
@@ -59,7 +63,7 @@ class FakeDeployer:
     """(target, identity key) of every launch that started something."""
 
     def observe(self, target: Target) -> Observed:
-        return self.faults.run("observe", target.key, lambda: self._observe(target))
+        return self.faults.run("observe", target.key, lambda: self.look(target))
 
     def launch(self, release: Release) -> None:
         self.faults.run("launch", release.target.key, lambda: self._launch(release))
@@ -93,7 +97,8 @@ class FakeDeployer:
             return f"it serves the model {place.model}"
         return None
 
-    def _observe(self, target: Target) -> Observed:
+    def look(self, target: Target) -> Observed:
+        """The target as it is, past every scripted fault."""
         place = self._place(target)
         seen = tuple(self._seen(place, target, name) for name in sorted(place.releases))
         return Observed(seen, dict(place.weights), str(place.writes), place.adopted, self._problem(target))
@@ -154,7 +159,7 @@ class FakeDeployer:
         place = self._place(target)
         if str(place.writes) != seen:
             raise Conflict(f"{target.name} changed since it was observed")
-        if weights and sum(weights.values()) != 100:
+        if weights and sum(weights.values()) != WHOLE:
             raise Terminal(f"weights {weights} do not sum to 100")
         for name in weights:
             if name not in place.releases or self._state(place.releases[name]) is not State.READY:

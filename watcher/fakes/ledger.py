@@ -60,7 +60,11 @@ class FakeLedger:
         self._lock = threading.RLock()
 
     def fail(
-        self, verb: str, error: BaseException, when: Literal["before", "after"] = "before", times: int = 1,
+        self,
+        verb: str,
+        error: BaseException,
+        when: Literal["before", "after"] = "before",
+        times: int = 1,
         key: str | None = None,
     ) -> None:
         """Let the next `times` calls of `verb` raise `error`, before or after they took effect."""
@@ -75,7 +79,11 @@ class FakeLedger:
             return stored
 
     def save(
-        self, key: str, body: Mapping[str, Any], unchanged: str | None, lines: Sequence[Line] = (),
+        self,
+        key: str,
+        body: Mapping[str, Any],
+        unchanged: str | None,
+        lines: Sequence[Line] = (),
         due: float | None = None,
     ) -> str:
         text = to_json(body)
@@ -100,15 +108,25 @@ class FakeLedger:
             return [key for _, key in found]
 
     def history(
-        self, model: str | None = None, until: float | None = None, since: float | None = None, most: int = 1000,
-        newest_first: bool = True, event: str | None = None, target: str | None = None,  # noqa: FBT001, FBT002 the port
+        self,
+        model: str | None = None,
+        until: float | None = None,
+        since: float | None = None,
+        most: int = 1000,
+        *,
+        newest_first: bool = True,
+        event: str | None = None,
+        target: str | None = None,
     ) -> Sequence[Line]:
         with self._lock:
             self._enter("history", model)
             found = [
-                line for line in self._lines
-                if (model is None or line.model == model) and (until is None or line.at <= until)
-                and (since is None or line.at >= since) and (event is None or line.event == event)
+                line
+                for line in self._lines
+                if (model is None or line.model == model)
+                and (until is None or line.at <= until)
+                and (since is None or line.at >= since)
+                and (event is None or line.event == event)
                 and (target is None or line.target == target)
             ]
             # Sorting is stable, so lines of the same time keep the order in which they were written.
@@ -116,7 +134,7 @@ class FakeLedger:
             if newest_first:
                 found.reverse()
             self._leave("history", model)
-            return [_copy(line) for line in found[:max(most, 0)]]
+            return [_copy(line) for line in found[: max(most, 0)]]
 
     def wipe(self) -> None:
         """Forget every record. The history stays."""

@@ -101,7 +101,11 @@ class SqliteLedger:
         return self._call(read)
 
     def save(
-        self, key: str, body: Mapping[str, Any], unchanged: str | None, lines: Sequence[Line] = (),
+        self,
+        key: str,
+        body: Mapping[str, Any],
+        unchanged: str | None,
+        lines: Sequence[Line] = (),
         due: float | None = None,
     ) -> str:
         text = to_json(body)
@@ -127,14 +131,24 @@ class SqliteLedger:
         return self._call(read)
 
     def history(
-        self, model: str | None = None, until: float | None = None, since: float | None = None, most: int = 1000,
-        newest_first: bool = True, event: str | None = None, target: str | None = None,  # noqa: FBT001, FBT002 the port
+        self,
+        model: str | None = None,
+        until: float | None = None,
+        since: float | None = None,
+        most: int = 1000,
+        *,
+        newest_first: bool = True,
+        event: str | None = None,
+        target: str | None = None,
     ) -> Sequence[Line]:
         wanted: list[str] = []
         values: list[Any] = []
         for condition, value in (
-            ("model = CAST(? AS TEXT)", _raw(model)), ("event = CAST(? AS TEXT)", _raw(event)),
-            ("target = CAST(? AS TEXT)", _raw(target)), ("at <= ?", until), ("at >= ?", since),
+            ("model = CAST(? AS TEXT)", _raw(model)),
+            ("event = CAST(? AS TEXT)", _raw(event)),
+            ("target = CAST(? AS TEXT)", _raw(target)),
+            ("at <= ?", until),
+            ("at >= ?", since),
         ):
             if value is not None:
                 wanted.append(condition)
@@ -202,13 +216,13 @@ class SqliteLedger:
             self._idle.append(connection)
 
     @tenacity.retry(
-        retry=tenacity.retry_if_exception(trouble.is_busy), wait=tenacity.wait_random(0.01, 0.1),
-        stop=tenacity.stop_after_delay(5), reraise=True,
+        retry=tenacity.retry_if_exception(trouble.is_busy),
+        wait=tenacity.wait_random(0.01, 0.1),
+        stop=tenacity.stop_after_delay(5),
+        reraise=True,
     )
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None, check_same_thread=False)
         try:
             connection.text_factory = _text
             self._prepare(connection)
@@ -264,7 +278,10 @@ class SqliteLedger:
                     connection.executemany(_APPEND, [row_of(line_of(row)) for row in readable])
                 rescued += len(readable)
             line = Line(
-                self._clock(), "#ledger", "ledger_rebuilt", reason="damaged",
+                self._clock(),
+                "#ledger",
+                "ledger_rebuilt",
+                reason="damaged",
                 data={"kept": kept.name, "rescued": rescued},
             )
             with _transaction(connection):
@@ -303,7 +320,13 @@ def row_of(line: Line) -> tuple[Any, ...]:
     """A history line as the values of one row."""
     data = None if line.data is None else to_json(line.data)
     return (
-        float(line.at), _raw(line.model), _raw(line.event), _raw(line.target), line.version, _raw(line.reason), data,
+        float(line.at),
+        _raw(line.model),
+        _raw(line.event),
+        _raw(line.target),
+        line.version,
+        _raw(line.reason),
+        data,
     )
 
 
