@@ -5,15 +5,17 @@ from __future__ import annotations
 import unicodedata
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
-_BREAKS = frozenset("\t\n\v\f\r\x85\u2028\u2029")
+_BREAKS = frozenset("\t\n\v\f\r\x85")
+_SPACES = frozenset({"Zs", "Zl", "Zp"})
 
 
 def plain(text: object, most: int = 200) -> str:
     """One line of at most `most` characters that holds nothing invisible, for messages, history and logs.
 
-    Line breaks and tabs become a space; other control, format (bidirectional and zero-width marks), private and
-    unassigned characters and lone surrogates become `\N{REPLACEMENT CHARACTER}`, so that what they kept apart is not
-    joined. A longer text ends in `…`. It does not escape HTML, Markdown or shell: that is the exit's own task.
+    Line breaks, tabs and every kind of space become a space. Other control and format characters (bidirectional and
+    zero-width marks), private and unassigned ones and lone surrogates become `\N{REPLACEMENT CHARACTER}`, so that what
+    they kept apart is not joined. A longer text ends in `…`. It does not escape HTML, Markdown or shell: that is the
+    exit's own task.
     """
     # Replacing is one for one, so only what can be shown is looked at, however long the text is.
     whole = str(text)
@@ -22,6 +24,7 @@ def plain(text: object, most: int = 200) -> str:
 
 
 def _shown(character: str) -> str:
-    if character in _BREAKS:
+    category = unicodedata.category(character)
+    if character in _BREAKS or category in _SPACES:
         return " "
-    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in _UNSEEN else character
+    return "\N{REPLACEMENT CHARACTER}" if category in _UNSEEN else character

@@ -213,12 +213,13 @@ def test_of_two_that_beat_each_other_there_are_none(
 
 
 @given(snapshots(), TIMES, TIMES)
-def test_a_final_call_does_not_change_by_time_alone(snapshot: Snapshot, now: float, later: float) -> None:
+def test_a_final_call_is_not_opened_again_by_time_alone(snapshot: Snapshot, now: float, later: float) -> None:
+    """A version that loses may turn invalid when evidence is overdue, but it never waits or wins."""
     assume(later >= now)
     after = judge(snapshot, later)
     for number, verdict in judge(snapshot, now).items():
         if verdict.call in FINAL:
-            assert after[number].call is verdict.call
+            assert after[number].call in FINAL
 
 
 @given(snapshots(), TIMES)
