@@ -99,7 +99,7 @@ def _json(request: Request) -> dict[str, Any]:
         raise Refused(413, "The body is too large.")
     try:
         found = json.loads(request.take())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused(400, "The body must be JSON.") from None
     if not isinstance(found, dict):
         raise Refused(400, "The body must be a JSON object.")

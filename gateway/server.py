@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway import limits as limits_
-from gateway import paths, processes, spec
+from gateway import paths, processes, spec, stored
 from gateway.admin import AdminConnection
 from gateway.connection import HttpConnection, sweep
 from gateway.endpoint import Endpoint, new_token
@@ -30,7 +30,7 @@ from gateway.errors import (
     GatewayError,
     Refused,
 )
-from gateway.files import bound_log, read_json, write_json
+from gateway.files import bound_log
 from gateway.front import FrontConnection
 from gateway.nursery import Nursery
 from gateway.processes import Card
@@ -39,7 +39,6 @@ from gateway.sockets import Sockets
 from gateway.zygote import NONCE
 
 log = logging.getLogger(__name__)
-FORMAT = 1
 UPKEEP = 5.0
 """Seconds between looks at logs, strays and ports that could not be had."""
 
@@ -64,7 +63,7 @@ class Gateway:
     # The admin socket's verbs
 
     def state(self) -> dict[str, Any]:
-        return {"format": FORMAT, "supervisor": os.getppid(), "endpoints": {name: endpoint.told() for name, endpoint in self.endpoints.items()}}
+        return {"format": stored.FORMAT, "supervisor": os.getppid(), "endpoints": {name: endpoint.told() for name, endpoint in self.endpoints.items()}}
 
     async def put_endpoint(self, name: str, body: Mapping[str, Any]) -> Endpoint:
         """Create it, or move it to another port. Refused (409): another owner, another model, a port in use."""
@@ -176,32 +175,20 @@ class Gateway:
         await self._end()
 
     async def _restore(self) -> None:
-        stored = read_json(self.home.state)
         running = [card for card in processes.cards(self.home.run) if card.nonce != NONCE]
-        if isinstance(stored, dict) and stored.get("format") == FORMAT:
-            for name, told in stored["endpoints"].items():
-                await self._restore_endpoint(name, told, running)
-            await self._save()
+        for kept in stored.load(self.home.state, self.host):
+            endpoint = Endpoint(kept.spec)
+            self.endpoints[kept.spec.name] = endpoint
+            for wanted in kept.releases:
+                made = Release(self.around, kept.spec.name, wanted)
+                endpoint.releases[wanted.name] = made
+                adopted = next((card for card in running if _is_of(card, made) and processes.alive(card)), None)
+                made.start(adopted=adopted, once_ready=wanted.name in kept.weights)
+            # The counts start again, so the token must not be the one that they were kept under.
+            endpoint.set_weights(kept.weights, new_token())
+        await self._save()
         for endpoint in self.endpoints.values():
             await self._listen(endpoint)
-
-    async def _restore_endpoint(self, name: str, told: dict[str, Any], running: list[Card]) -> None:
-        endpoint = Endpoint(spec.endpoint(name, {key: told[key] for key in ("host", "port", "owner", "model")}, self.host))
-        for release, wanted in told["releases"].items():
-            made = Release(self.around, name, spec.release(release, wanted))
-            endpoint.releases[release] = made
-            adopted = next(
-                (
-                    card for card in running
-                    if (card.endpoint, card.release, card.key) == (name, release, made.spec.key)
-                    and processes.alive(card)
-                ),
-                None,
-            )
-            made.start(adopted=adopted, once_ready=bool(told["weights"].get(release)))
-        # The counts start again, so the token must not be the one that they were kept under.
-        endpoint.set_weights(told["weights"], new_token())
-        self.endpoints[name] = endpoint
 
     async def _listen(self, endpoint: Endpoint) -> None:
         try:
@@ -217,9 +204,8 @@ class Gateway:
         endpoint.problem = None
 
     async def _save(self, instead: Mapping[str, Any] | None = None) -> None:
-        stored = {name: endpoint.stored() for name, endpoint in self.endpoints.items()}
-        value = {"format": FORMAT, "endpoints": stored | dict(instead or {})}
-        await asyncio.to_thread(write_json, self.home.state, value, durable=True)
+        kept = {name: endpoint.stored() for name, endpoint in self.endpoints.items()}
+        await asyncio.to_thread(stored.save, self.home.state, kept | dict(instead or {}))
 
     async def _upkeep(self) -> None:
         while True:
@@ -250,6 +236,10 @@ class Gateway:
         ending = [task for endpoint in self.endpoints.values() for task in endpoint.ending.values()]
         await asyncio.gather(*(release.stop(forget=False) for release in releases), *ending, return_exceptions=True)
         await self.nursery.stop()
+
+
+def _is_of(card: Card, release: Release) -> bool:
+    return (card.endpoint, card.release, card.key) == (release.endpoint, release.name, release.spec.key)
 
 
 def _other_owner(found: Endpoint) -> Refused:

@@ -41,7 +41,8 @@ class Place:
 def place_of(model: Path, env: str) -> Place:
     """Read the model's own files and say where it belongs. Raises ValueError where they do not describe a model."""
     described = _describe(model)
-    python = ".".join(str(described.get("python_version") or "").split(".")[:2])
+    made_with = re.match(r"(\d{1,2}\.\d{1,3})(\.|$)", str(described.get("python_version") or ""))
+    python = made_with[1] if made_with else ""
     fork = FORK if described["loader_module"] in SURVIVES_FORK else OWN
     if env == "local":
         return Place(fork)

@@ -11,6 +11,7 @@ import shutil
 import socket
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +35,13 @@ def folder() -> Path:
     return made
 
 
-@functools.cache
 def linear(form: str = "skops") -> Path:
     """A scaled linear model over four doubles."""
+    return _linear(form)
+
+
+@functools.cache
+def _linear(form: str) -> Path:
     import mlflow.sklearn
     import numpy as np
     import pandas as pd
@@ -72,10 +77,12 @@ def python_model(name: str, source: str, requirements: tuple[str, ...] = ("mlflo
     )
     frame = pd.DataFrame([ROW], columns=COLUMNS)
     path = folder() / name
-    mlflow.pyfunc.save_model(
-        str(path), python_model=str(code), signature=infer_signature(frame, [1.0]),
-        pip_requirements=list(requirements),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow would like type hints and an example
+        mlflow.pyfunc.save_model(
+            str(path), python_model=str(code), signature=infer_signature(frame, [1.0]),
+            pip_requirements=list(requirements),
+        )
     return path
 
 
