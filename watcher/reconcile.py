@@ -9,6 +9,7 @@ from typing import Any
 from watcher.act import act
 from watcher.decide import Decision, decide
 from watcher.decide.after import After, Failure, done, failed
+from watcher.decide.tell import mention
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.gather import Sources, gather
 from watcher.judge import judge
@@ -57,7 +58,7 @@ class Loop:
         snapshot, decision = self.plan(watched, record, now)
         revision = stored.revision if stored else None
         try:
-            decision = self._within_limits(watched, decision)
+            decision = self._within_limits(watched, decision, record, now)
             decision = replace(decision, lines=(*lines, *decision.lines))
             if decision.waits:
                 return self._rest(watched, decision, record, revision)
@@ -80,7 +81,7 @@ class Loop:
         snapshot = gather(watched, record, self.sources, paused=paused(self.ledger), evidence_every=self.evidence_every)
         return snapshot, decide(snapshot, judge(snapshot, now), now)
 
-    def _within_limits(self, watched: Watched, decision: Decision) -> Decision:
+    def _within_limits(self, watched: Watched, decision: Decision, record: Record, now: float) -> Decision:
         """Rollouts at once are limited by slots, shared by all workers through the ledger."""
         nominating = decision.step.verb is Verb.NOMINATE
         if decision.record.rollout is None and not nominating:
@@ -89,7 +90,8 @@ class Loop:
         if take(self.ledger, watched.name, self.limits.rollouts_at_once) or not nominating:
             return decision
         waiting = Step(Verb.WAIT, version=decision.step.version, reason="slots_full")
-        return replace(decision, step=waiting, look_again=self.clock() + min(self.evidence_every, 10.0))
+        full = replace(decision, step=waiting, look_again=now + min(self.evidence_every, 10.0))
+        return mention(full, record.told.get("wait"), watched.name, now)
 
     def _rest(self, watched: Watched, decision: Decision, before: Record, revision: str | None) -> Woken:
         record = replace(decision.record, intent=None)

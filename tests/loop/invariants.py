@@ -27,6 +27,7 @@ class Invariants:
 
     def __post_init__(self) -> None:
         self.world.watch.append(lambda _: self.look())
+        self.champions.append(self.world.champion())
 
     def look(self) -> None:
         """Every invariant that can be seen from outside, now."""
@@ -48,7 +49,7 @@ class Invariants:
                 self.fallen.add(number)
         if marks.champion is not None:
             self.allowed.add(marks.champion)
-        before = self.champions[-1] if self.champions else None
+        before = self.champions[-1]
         if marks.champion != before:
             self.champions.append(marks.champion)
             if not self.people and marks.champion is not None:
@@ -81,15 +82,16 @@ class Invariants:
     def _baked(self, name: str, shape: Kind, serving: dict[int, int]) -> None:
         before, since = self.weights.get(name, ({}, self.world.now))
         current = {str(v): w for v, w in serving.items()}
+        place = next(self.world.deployer.places[t.place] for t in self.world.targets if t.name == name)
         if current == before:
             return
         marks = self.world.registry.read(MODEL)
         challenger = str(marks.challenger)
         forward = current.get(challenger, 0) > before.get(challenger, 0) > 0
         if forward and shape is Kind.ENDPOINT and marks.challenger != marks.champion:
-            waited = self.world.now - since
+            waited = place.since - since
             assert waited >= self.world.rollout.bake - 0.1, f"{name} went on after {waited:.1f} s of baking"
-        self.weights[name] = (current, self.world.now)
+        self.weights[name] = (current, place.since)
         self.shifts += 1
 
     def at_rest(self) -> None:

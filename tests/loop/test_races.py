@@ -15,7 +15,7 @@ from watcher.values import Target
 TWO = (target("api"), target("nightly", "fake-batch"))
 
 
-def nothing(_: World) -> None:
+def nothing(world: World) -> None:
     """Nobody does anything."""
 
 
@@ -48,7 +48,7 @@ PEOPLE: dict[str, Callable[[World], None]] = {
 }
 
 
-def interrupted(start: World, story: str, place: int, deed: Callable[[World], None], wakes: int, pause: float) -> World:
+def interrupted(start: World, story: str, place: int, deed: Callable[[World], None], wakes: int, pause: float) -> None:
     """One worker is stopped at its port call `place`; a person does something, another worker works; it goes on."""
     world = start.fork()
     invariants = guarded(world, story)
@@ -64,18 +64,13 @@ def interrupted(start: World, story: str, place: int, deed: Callable[[World], No
         for _ in range(wakes):
             woken = other.wake(world.watched)
             world.now += world.step_seconds
+            invariants.look()
             if not woken.acted and pause:
                 world.now = max(world.now, woken.again or world.now)
-        invariants.look()
 
     world.rest(tapped(world, at))
     world.now += 30.0
     world.rest(world.worker())
-    finished(world, invariants)
-    return world
-
-
-def finished(world: World, invariants: Invariants) -> None:
     invariants.at_rest()
     invariants.intent_before_act()
 

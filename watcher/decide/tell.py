@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from watcher.decide.world import Decision, World
+from watcher.ports import Line
 from watcher.values import Verdict
 
 QUIET = frozenset({"nothing_to_do", "backoff", "launching", "roll_back_done", "stale_read", "young_ledger"})
@@ -23,15 +24,23 @@ def tell(world: World, decision: Decision) -> Decision:
     judged = {f"verdict:{v.identity.key}" for v in world.verdicts.values()}
     if world.verdicts:
         told = {k: v for k, v in told.items() if not k.startswith("verdict:") or k in judged}
-    step = decision.step
+    decision = replace(decision, lines=tuple(lines), record=replace(decision.record, told=told))
+    return mention(decision, world.record.told.get("wait"), world.name, world.now)
+
+
+def mention(decision: Decision, before: str | None, model: str, now: float) -> Decision:
+    """The decision with a line for the state it waits in, unless that was told last (`before`)."""
+    step, told = decision.step, dict(decision.record.told)
     state = f"{step.reason}:{step.detail}"
+    lines = decision.lines
     if decision.waits and step.reason not in QUIET:
-        if told.get("wait") != state:
-            told["wait"] = state
-            lines.append(world.line("told", version=step.version, reason=step.reason, data={"detail": step.detail}))
+        told["wait"] = state
+        if before != state:
+            told_now = Line(now, model, "told", version=step.version, reason=step.reason, data={"detail": step.detail})
+            lines = (*lines, told_now)
     elif not decision.waits or step.reason == "nothing_to_do":
         told.pop("wait", None)
-    return replace(decision, lines=tuple(lines), record=replace(decision.record, told=told))
+    return replace(decision, lines=lines, record=replace(decision.record, told=told))
 
 
 def verdict_data(verdict: Verdict) -> dict[str, object]:

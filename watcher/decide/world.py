@@ -96,7 +96,7 @@ class World:
     def remembering(self, **changes: Any) -> World:
         return replace(self, record=replace(self.record, **changes))
 
-    def do(
+    def do(  # noqa: PLR0913 the fields of a step, by name
         self,
         verb: Verb,
         reason: str,
