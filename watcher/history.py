@@ -24,6 +24,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "failed": "A step failed; as `done`, with the error as the detail.",
         "live": "What one target serves from now on, written or observed. {weights: {version: percent}}",
         "order": "A person's order was acknowledged. {crowned, previous, floor, displaced}",
+        "order_asked": "A person asked for something on the command line. {order, who, detail}",
         "rollout_started": "A winner is being taken to every target.",
         "rolled_back": "A rollout ended without a crown. {reason, detail, numbers: {name: number}}",
         "crowned": "A rollout ended with a new champion. {version, previous}",

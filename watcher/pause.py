@@ -15,7 +15,7 @@ def paused(ledger: Ledger) -> bool:
     return stored is not None and stored.body.get("paused") is True
 
 
-def set_paused(ledger: Ledger, who: str, on: bool, now: float) -> bool:  # noqa: FBT001 says itself what it sets
+def set_paused(ledger: Ledger, who: str, on: bool, now: float) -> bool:
     """Pause (`on`) or resume, with a line in the history; `who` is the person's name. False where it already is so.
 
     Raises Conflict where others kept writing in between.

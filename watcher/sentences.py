@@ -90,6 +90,12 @@ def _order(line: Line, data: Mapping[str, Any]) -> str:
     return f"a person made {_version(crowned)} the champion{displaced}{_reason(line)}.{floor}{back}"
 
 
+def _order_asked(line: Line, data: Mapping[str, Any]) -> str:
+    asked = _ORDERS.get(str(data.get("order")), f"ask for {_words(data.get('order')) or 'something'}")
+    who = plain(data.get("who") or "a person")
+    return f"{who} used the command line to {_fill(asked, line, data)}.{_after(data.get('detail'))}"
+
+
 def _rollout_started(line: Line, data: Mapping[str, Any]) -> str:
     started = f"the rollout of {_version(line.version)} to every target started{_reason(line)}."
     return started + _after(data.get("detail"))
@@ -164,6 +170,7 @@ _SENTENCES: Mapping[str, Callable[[Line, Mapping[str, Any]], str]] = {
     "failed": _step,
     "live": _live,
     "order": _order,
+    "order_asked": _order_asked,
     "rollout_started": _rollout_started,
     "rolled_back": _rolled_back,
     "crowned": _crowned,
@@ -172,6 +179,16 @@ _SENTENCES: Mapping[str, Callable[[Line, Mapping[str, Any]], str]] = {
     "ledger_rebuilt": _ledger_rebuilt,
     "paused": _paused,
     "resumed": _resumed,
+}
+_ORDERS = {
+    "promote": "promote VERSION",
+    "rollback": "go back to VERSION",
+    "abort": "abort the rollout of VERSION",
+    "approve": "approve VERSION",
+    "rejudge": "have VERSION judged again",
+    "hold": "hold the model",
+    "release": "release the hold",
+    "adopt": "lend TARGET, which serves VERSION",
 }
 _CALLS = {
     "wins": "wins",
@@ -185,6 +202,7 @@ _CALLS = {
 }
 _STEPS: Mapping[str, tuple[str, str]] = {
     Verb.WAIT: ("wait", "waited"),
+    "order": ("carry out the order", "carried out the order"),
     Verb.ACKNOWLEDGE: ("acknowledge the order for VERSION", "acknowledged the order for VERSION"),
     Verb.WRITE_CROWN: ("write the crown tag", "wrote the crown tag"),
     Verb.TAG: ("tag VERSION with its verdict", "tagged VERSION with its verdict"),

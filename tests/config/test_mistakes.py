@@ -27,7 +27,8 @@ NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
         ("policy: binary", "policy: binray", "12: models[0].policy: 'binray' is not a policy; did you mean 'binary'?"),
         ("policy: binary", "policy: other", "12: models[0].policy: 'other' is not a policy; there is binary"),
         (
-            "rollout: careful", "rollout: carefull",
+            "rollout: careful",
+            "rollout: carefull",
             "13: models[0].rollout: 'carefull' is not a rollout; did you mean 'careful'?",
         ),
         ("owner: me", "ownr: me", "2: ownr: there is no key 'ownr'; did you mean 'owner'?"),
@@ -35,15 +36,18 @@ NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
         ("{metric: auc}", "{metric: 5}", f"{PRIMARY}.metric: '5' is not text; put it in quotes"),
         ("{metric: auc}", '{metric: ""}', f"{PRIMARY}.metric: '' is empty; write a value"),
         (
-            "{metric: auc}", "{metric: auc, better: hihger}",
+            "{metric: auc}",
+            "{metric: auc, better: hihger}",
             f"{PRIMARY}.better: 'hihger' is not one of higher, lower; did you mean 'higher'?",
         ),
         (
-            "{metric: auc}", "{metric: auc, min_gain: 1 %}",
+            "{metric: auc}",
+            "{metric: auc, min_gain: 1 %}",
             f"{PRIMARY}.min_gain: '1 %' {NO_GAIN}",
         ),
         (
-            "{metric: auc}", "{metric: auc, min_gain: -1}",
+            "{metric: auc}",
+            "{metric: auc, min_gain: -1}",
             f"{PRIMARY}.min_gain: '-1' {NO_GAIN}",
         ),
         ("[10, 100]", "[10, 50]", f"{CAREFUL}.canary: this must be percentages above 0, the last of them 100"),
@@ -54,59 +58,71 @@ NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
         ("[10, 100]", "[10.5, 100]", f"{CAREFUL}.canary[0]: '10.5' is not a whole number"),
         ("[10, 100]", "100", f"{CAREFUL}.canary: '100' {NO_LIST}"),
         (
-            "canary: [10, 100]", "bake: 15",
+            "canary: [10, 100]",
+            "bake: 15",
             f"{CAREFUL}.bake: '15' {NO_DURATION}",
         ),
         (
-            "canary: [10, 100]", "bake: 2h",
+            "canary: [10, 100]",
+            "bake: 2h",
             f"{CAREFUL}.bake: 3 canary steps of 7200 s each do not fit into the deadline of 7200 s",
         ),
         ("canary: [10, 100]", "deadline: 0s", f"{CAREFUL}.deadline: '0s' must be longer than zero"),
         (
-            "canary: [10, 100]", "probe: {example: model, file: rows.json}",
+            "canary: [10, 100]",
+            "probe: {example: model, file: rows.json}",
             f"{CAREFUL}.probe: write either example: model or file: NAME",
         ),
         (
-            "canary: [10, 100]", "analysis: {max_p95_ratio: 0.5}",
+            "canary: [10, 100]",
+            "analysis: {max_p95_ratio: 0.5}",
             f"{CAREFUL}.analysis.max_p95_ratio: '0.5' is too small; at least 1",
         ),
         (
-            "canary: [10, 100]", "analysis: {max_error_increase: .nan}",
+            "canary: [10, 100]",
+            "analysis: {max_error_increase: .nan}",
             f"{CAREFUL}.analysis.max_error_increase: '.nan' is not a finite number",
         ),
         ("version: 1", "version: 2", "1: version: '2' is not a format that is known; write 1"),
         ("version: 1", "version: true", "1: version: 'true' is not a format that is known; write 1"),
         ("version: 1", "# none", "2: version: the key is missing: of this format"),
         (
-            'registry: {uri: "http://127.0.0.1:5000"}', "registry: here",
+            'registry: {uri: "http://127.0.0.1:5000"}',
+            "registry: here",
             "3: registry: 'here' is not a mapping of keys to values",
         ),
         ("  - name: churn", "  - mode: deploy", "11: models[0]: write a name or a match"),
         (
-            "    policy: binary", "    match: c*\n    policy: binary",
+            "    policy: binary",
+            "    match: c*\n    policy: binary",
             "11: models[0]: write name and match in two entries",
         ),
         (
-            "name: api, kind: local-endpoint", "name: api, kind: local-endpont",
+            "name: api, kind: local-endpoint",
+            "name: api, kind: local-endpont",
             f"{API}.kind: 'local-endpont' is not a kind of target; did you mean 'local-endpoint'?",
         ),
         (
-            "kind: local-endpoint, port: 5001", "kind: local-endpoint, prot: 5001",
+            "kind: local-endpoint, port: 5001",
+            "kind: local-endpoint, prot: 5001",
             f"{API}.port: the key is missing: public port",
         ),
         ("port: 5001", "port: high", f"{API}.port: 'high' is not a whole number"),
         ("port: 5001", "port: 70000", f"{API}.port: '70000' is too large; at most 65535"),
         (
-            "port: 5001", "port: 5001, memory: 1gb",
+            "port: 5001",
+            "port: 5001, memory: 1gb",
             f"{API}.memory: '1gb' is not a size; write a number and a unit, such as 512m or 1g",
         ),
         ("port: 5001", "port: 5001, autostart: yes", f"{API}.autostart: 'yes' is neither true nor false"),
         (
-            "name: api, kind: local-endpoint, port: 5001", "name: api, kind: azureml-online, endpoint: e",
+            "name: api, kind: local-endpoint, port: 5001",
+            "name: api, kind: azureml-online, endpoint: e",
             f"{API}.workspace: the key is missing; a target of kind azureml-online needs it",
         ),
         (
-            "name: api,", 'name: "../api",',
+            "name: api,",
+            'name: "../api",',
             f"{API}.name: '../api' {NO_TARGET_NAME}",
         ),
     ],
@@ -134,7 +150,7 @@ def test_a_key_that_is_there_twice_is_told_with_both_lines(desk: Desk) -> None:
 
 
 def test_a_name_and_a_pattern_may_each_stand_once(desk: Desk) -> None:
-    again = GOOD[GOOD.index("  - name: churn"):]
+    again = GOOD[GOOD.index("  - name: churn") :]
     assert desk.mistakes(GOOD + again.replace("5001", "5002")) == [
         "16: models[1].name: 'churn' is already in models[0]; keep one"
     ]

@@ -36,8 +36,13 @@ def test_the_example_says_what_the_settings_then_say() -> None:
     assert (settings.poll, settings.limits) == (Poll(60, 60, 60, 3600), Limits(3))
     assert settings.policies == {
         "binary": Policy(
-            Primary("auc", Better.HIGHER, 0.002), "binary", {"auc": 0.75}, {"log_loss": 0.6},
-            (Guard("auc_north", 0.01),), EvidenceRules(SameData.WHEN_KNOWN, 86_400), min_age=1800,
+            Primary("auc", Better.HIGHER, 0.002),
+            "binary",
+            {"auc": 0.75},
+            {"log_loss": 0.6},
+            (Guard("auc_north", 0.01),),
+            EvidenceRules(SameData.WHEN_KNOWN, 86_400),
+            min_age=1800,
             approval=Approval("approved_by", 259_200),
         )
     }
@@ -99,7 +104,9 @@ def test_paths_begin_at_the_files_folder(desk: Desk) -> None:
     assert entry.targets[1].settings == {"pointer": str(folder / "p" / "churn.json"), "input": "abfss://in"}
 
 
-@pytest.mark.parametrize("uri", ["databricks-uc", "databricks://profile", "sqlite:////var/x.db", "http://h", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "uri", ["databricks-uc", "databricks://profile", "sqlite:////var/x.db", "http://h", "sqlite:///:memory:"]
+)
 def test_other_addresses_stay_as_they_are(desk: Desk, uri: str) -> None:
     assert desk.load(desk.changed("http://127.0.0.1:5000", uri)).registry.uri == uri
 
@@ -111,8 +118,12 @@ def test_a_local_endpoint_is_whole_with_its_place(desk: Desk) -> None:
     assert (target.name, target.kind, target.shape) == ("api", "local-endpoint", Kind.ENDPOINT)
     assert (target.model, target.owner, target.place) == ("churn", "me", "local-endpoint:127.0.0.1:5001")
     assert target.settings == {
-        "port": 5001, "host": "127.0.0.1", "gateway": str(desk.path.parent / "state/gateway"), "memory": None,
-        "env": "auto", "autostart": True,
+        "port": 5001,
+        "host": "127.0.0.1",
+        "gateway": str(desk.path.parent / "state/gateway"),
+        "memory": None,
+        "env": "auto",
+        "autostart": True,
     }
 
 

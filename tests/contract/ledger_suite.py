@@ -13,8 +13,22 @@ from watcher.errors import Conflict, Terminal
 from watcher.ports import Ledger, Line
 
 HOSTILE = [
-    "prod.risk.churn", "über/モデル", "'; DROP TABLE record; --", "<script>alert(1)</script>", "a\x00b", "\ud800 alone",
-    "../../etc/passwd", "%", "a_b", "\u202egnp.exe", "line\nbreak\r\x1b[31mred", "", " ", "é", "e\u0301", "x" * 5000,
+    "prod.risk.churn",
+    "über/モデル",
+    "'; DROP TABLE record; --",
+    "<script>alert(1)</script>",
+    "a\x00b",
+    "\ud800 alone",
+    "../../etc/passwd",
+    "%",
+    "a_b",
+    "\u202egnp.exe",
+    "line\nbreak\r\x1b[31mred",
+    "",
+    " ",
+    "é",
+    "e\u0301",
+    "x" * 5000,
 ]
 text = st.text(alphabet=st.characters(), max_size=30)
 json_values = st.recursive(
@@ -206,7 +220,8 @@ class LedgerSuite:
             for event in ("live", "done", None):
                 for target in ("api", None):
                     wanted = [
-                        line for line in lines
+                        line
+                        for line in lines
                         if model in (None, line.model) and event in (None, line.event) and target in (None, line.target)
                     ]
                     found = ledger.history(model=model, event=event, target=target, newest_first=False)

@@ -14,7 +14,11 @@ from watcher.ports import Line
 from watcher.values import Verb
 
 GAIN = {
-    "rule": "primary_gains", "call": "wins", "reason": "ok", "measured": "0.8412 (+0.0031)", "bound": "≥ +0.002",
+    "rule": "primary_gains",
+    "call": "wins",
+    "reason": "ok",
+    "measured": "0.8412 (+0.0031)",
+    "bound": "≥ +0.002",
     "detail": "`auc`; the champion has 0.8381.",
 }
 FLOOR = {"rule": "within_bounds", "call": "wins", "reason": "ok", "measured": "auc 0.8412", "bound": "≥ 0.75"}
@@ -33,16 +37,26 @@ def said(event: str, *, model: str = "churn", **of: Any) -> str:
         (("seen", {"version": 12}), "churn: version 12 was seen for the first time."),
         (
             ("verdict", {"version": 12, "data": {"call": "wins", "findings": [FLOOR, GAIN, YOUNG | {"measured": ""}]}}),
-            ("churn: version 12 wins: 0.8412 (+0.0031), needed ≥ +0.002 (`auc`; the champion has 0.8381);"
-            " auc 0.8412, needed ≥ 0.75."),
+            (
+                "churn: version 12 wins: 0.8412 (+0.0031), needed ≥ +0.002 (`auc`; the champion has 0.8381);"
+                " auc 0.8412, needed ≥ 0.75."
+            ),
         ),
         (
-            ("verdict", {
-                "version": 13,
-                "data": {"call": "loses", "findings": [FLOOR, GAIN | {"call": "loses", "reason": "gain_too_small"}]},
-            }),
-            ("churn: version 13 loses: gain too small: 0.8412 (+0.0031), needed ≥ +0.002"
-            " (`auc`; the champion has 0.8381)."),
+            (
+                "verdict",
+                {
+                    "version": 13,
+                    "data": {
+                        "call": "loses",
+                        "findings": [FLOOR, GAIN | {"call": "loses", "reason": "gain_too_small"}],
+                    },
+                },
+            ),
+            (
+                "churn: version 13 loses: gain too small: 0.8412 (+0.0031), needed ≥ +0.002"
+                " (`auc`; the champion has 0.8381)."
+            ),
         ),
         (
             ("verdict", {"version": 14, "data": {"call": "waits", "findings": [GAIN, YOUNG]}}),
@@ -77,18 +91,27 @@ def said(event: str, *, model: str = "churn", **of: Any) -> str:
         (("live", {"target": "api", "data": {"weights": {}}}), "churn: api now serves nothing."),
         (
             ("order", {"version": 10, "data": {"crowned": 10, "previous": 12, "floor": 13, "displaced": 12}}),
-            ("churn: a person made version 10 the champion in place of version 12. Only versions above 13 may be"
-            " nominated from now on. If it cannot serve, version 12 comes back."),
+            (
+                "churn: a person made version 10 the champion in place of version 12. Only versions above 13 may be"
+                " nominated from now on. If it cannot serve, version 12 comes back."
+            ),
         ),
         (
             ("rollout_started", {"version": 12, "reason": "beats_champion"}),
             "churn: the rollout of version 12 to every target started (beats champion).",
         ),
         (
-            ("rolled_back", {
-                "version": 12,
-                "data": {"reason": "too_many_errors", "detail": "Of 400 requests", "numbers": {"error_share": 0.031}},
-            }),
+            (
+                "rolled_back",
+                {
+                    "version": 12,
+                    "data": {
+                        "reason": "too_many_errors",
+                        "detail": "Of 400 requests",
+                        "numbers": {"error_share": 0.031},
+                    },
+                },
+            ),
             "churn: version 12 was rolled back: too many errors (error share 0.031). Of 400 requests.",
         ),
         (
@@ -101,8 +124,10 @@ def said(event: str, *, model: str = "churn", **of: Any) -> str:
         ),
         (
             ("unmet", {"version": 10, "data": {"previous": 12, "detail": "no artifacts"}}),
-            ("churn: the order to serve version 10 cannot be carried out: no artifacts. Every target goes back"
-            " to version 12. Nothing newer is nominated until a person acts."),
+            (
+                "churn: the order to serve version 10 cannot be carried out: no artifacts. Every target goes back"
+                " to version 12. Nothing newer is nominated until a person acts."
+            ),
         ),
         (
             ("told", {"version": 12, "target": "api", "reason": "no_example", "data": {"state": "waiting"}}),
@@ -112,8 +137,10 @@ def said(event: str, *, model: str = "churn", **of: Any) -> str:
         (("told", {"reason": "stuck"}), "churn: the model is stuck and needs a person."),
         (
             ("ledger_rebuilt", {"model": "#ledger", "data": {"kept": "ledger.db.damaged-1", "rescued": 7}}),
-            ("watcher: the ledger's file was damaged and is kept as ledger.db.damaged-1; 7 lines of the history were"
-            " read from it, and the records start anew."),
+            (
+                "watcher: the ledger's file was damaged and is kept as ledger.db.damaged-1; 7 lines of the history were"
+                " read from it, and the records start anew."
+            ),
         ),
         (
             ("ledger_rebuilt", {"reason": "first_run"}),
@@ -153,15 +180,38 @@ def test_words_of_our_own_phrases_in_a_name_are_left_as_they_are() -> None:
 
 hostile = st.text(max_size=400)
 data = st.dictionaries(
-    st.sampled_from([
-        "call", "reason", "findings", "verb", "weights", "release", "detail", "seconds", "numbers", "crowned",
-        "previous",
-        "floor", "displaced", "version", "state", "who", "kept", "rescued", "target",
-    ]),
+    st.sampled_from(
+        [
+            "call",
+            "reason",
+            "findings",
+            "verb",
+            "weights",
+            "release",
+            "detail",
+            "seconds",
+            "numbers",
+            "crowned",
+            "previous",
+            "floor",
+            "displaced",
+            "version",
+            "state",
+            "who",
+            "kept",
+            "rescued",
+            "target",
+        ]
+    ),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | hostile,
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-            st.sampled_from(["rule", "call", "reason", "measured", "bound", "detail"]) | hostile, inner, max_size=4,
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["rule", "call", "reason", "measured", "bound", "detail"]) | hostile,
+                inner,
+                max_size=4,
+            )
         ),
         max_leaves=10,
     ),
@@ -170,8 +220,14 @@ data = st.dictionaries(
 
 @given(
     line=st.builds(
-        Line, at=st.floats(), model=hostile, event=st.sampled_from([*EVENTS]) | hostile, target=st.none() | hostile,
-        version=st.none() | st.integers(), reason=hostile, data=st.none() | data,
+        Line,
+        at=st.floats(),
+        model=hostile,
+        event=st.sampled_from([*EVENTS]) | hostile,
+        target=st.none() | hostile,
+        version=st.none() | st.integers(),
+        reason=hostile,
+        data=st.none() | data,
     )
 )
 def test_whatever_a_line_holds_it_is_shown_on_one_line_without_anything_invisible(line: Line) -> None:

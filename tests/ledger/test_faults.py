@@ -35,7 +35,9 @@ def test_an_absolute_address_does_not(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "ledger.db").exists()
 
 
-@pytest.mark.parametrize("url", ["", "ledger.db", "sqlite://", "sqlite:///", "sqlite:///state/", "postgresql://u:secret@h/db"])
+@pytest.mark.parametrize(
+    "url", ["", "ledger.db", "sqlite://", "sqlite:///", "sqlite:///state/", "postgresql://u:secret@h/db"]
+)
 def test_another_address_is_a_mistake_that_names_the_remedy_and_no_secret(url: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="sqlite:///FILE") as caught:
         open_ledger(url, tmp_path)

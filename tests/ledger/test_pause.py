@@ -23,7 +23,8 @@ def test_a_pause_and_its_end_are_remembered_and_written_down() -> None:
     assert set_paused(ledger, "ben", on=False, now=20.0)
     assert not paused(ledger)
     assert ledger.history(newest_first=False) == [
-        Line(10.0, KEY, "paused", data={"who": "ana"}), Line(20.0, KEY, "resumed", data={"who": "ben"}),
+        Line(10.0, KEY, "paused", data={"who": "ana"}),
+        Line(20.0, KEY, "resumed", data={"who": "ben"}),
     ]
 
 

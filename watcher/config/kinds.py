@@ -13,48 +13,62 @@ from typing import Any
 from watcher.config import units
 from watcher.values import Kind
 
-SHAPES: Mapping[str, Kind] = MappingProxyType({
-    "local-endpoint": Kind.ENDPOINT,
-    "azureml-online": Kind.ENDPOINT,
-    "azureml-batch": Kind.BATCH,
-    "databricks-serving": Kind.ENDPOINT,
-    "databricks-job": Kind.BATCH,
-    "databricks-stream": Kind.STREAM,
-    "batch": Kind.BATCH,
-    "stream": Kind.STREAM,
-    "mlflow-plugin": Kind.ENDPOINT,
-})
+SHAPES: Mapping[str, Kind] = MappingProxyType(
+    {
+        "local-endpoint": Kind.ENDPOINT,
+        "azureml-online": Kind.ENDPOINT,
+        "azureml-batch": Kind.BATCH,
+        "databricks-serving": Kind.ENDPOINT,
+        "databricks-job": Kind.BATCH,
+        "databricks-stream": Kind.STREAM,
+        "batch": Kind.BATCH,
+        "stream": Kind.STREAM,
+        "mlflow-plugin": Kind.ENDPOINT,
+    }
+)
 """The kinds that come with the watcher; third parties add to them."""
 
-REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "local-endpoint": ("port",),
-    "azureml-online": ("workspace", "endpoint"),
-    "azureml-batch": ("workspace", "endpoint"),
-    "databricks-serving": ("endpoint",),
-    "databricks-job": ("job_id", "parameter"),
-    "batch": ("pointer",),
-    "stream": ("pointer",),
-})
+REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "local-endpoint": ("port",),
+        "azureml-online": ("workspace", "endpoint"),
+        "azureml-batch": ("workspace", "endpoint"),
+        "databricks-serving": ("endpoint",),
+        "databricks-job": ("job_id", "parameter"),
+        "batch": ("pointer",),
+        "stream": ("pointer",),
+    }
+)
 """Settings without which a target of the kind has no place."""
 
-_PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "azureml-online": ("workspace", "endpoint"),
-    "azureml-batch": ("workspace", "endpoint"),
-    "databricks-serving": ("host", "endpoint"),
-    "databricks-job": ("host", "job_id", "parameter"),
-    "batch": ("pointer",),
-    "stream": ("pointer",),
-})
-_PATHS: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "local-endpoint": ("gateway",),
-    "batch": ("pointer", "input", "output"),
-    "stream": ("pointer", "input", "output", "checkpoint"),
-})
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType({
-    "local-endpoint": {
-        "host": "127.0.0.1", "gateway": "state/gateway", "memory": None, "env": "auto", "autostart": True,
-    },
-})
+_PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "azureml-online": ("workspace", "endpoint"),
+        "azureml-batch": ("workspace", "endpoint"),
+        "databricks-serving": ("host", "endpoint"),
+        "databricks-job": ("host", "job_id", "parameter"),
+        "batch": ("pointer",),
+        "stream": ("pointer",),
+    }
+)
+_PATHS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "local-endpoint": ("gateway",),
+        "batch": ("pointer", "input", "output"),
+        "stream": ("pointer", "input", "output", "checkpoint"),
+    }
+)
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "local-endpoint": {
+            "host": "127.0.0.1",
+            "gateway": "state/gateway",
+            "memory": None,
+            "env": "auto",
+            "autostart": True,
+        },
+    }
+)
 
 
 def place(kind: str, settings: Mapping[str, Any]) -> str:

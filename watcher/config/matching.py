@@ -17,9 +17,7 @@ from watcher.text import plain
 from watcher.values import Target
 
 
-def watched(
-    settings: Settings, model_name: str, shapes: Shapes = SHAPES, place: PlaceOf = place
-) -> Watched | None:
+def watched(settings: Settings, model_name: str, shapes: Shapes = SHAPES, place: PlaceOf = place) -> Watched | None:
     """What the settings say about the model, None where they do not speak of it. A name beats a match.
 
     Raises ConfigError where two patterns match, or where the name cannot be put into a target.
@@ -84,9 +82,7 @@ def _rule(settings: Settings, model: str) -> ModelRule | None:
     return matching[0] if matching else None
 
 
-def _target(
-    settings: Settings, raw: Mapping[str, object], model: str, shapes: Shapes, place: PlaceOf
-) -> Target:
+def _target(settings: Settings, raw: Mapping[str, object], model: str, shapes: Shapes, place: PlaceOf) -> Target:
     name, kind = str(raw["name"]), str(raw["kind"])
     if _holds(raw, "{model}") and not re.fullmatch(r"(?!\.)[\w .-]*(?<!\.)", model):
         problem = f"{plain(repr(model))} cannot stand for {{model}} in the target {plain(name)}; write {{model_slug}}"

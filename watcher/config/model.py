@@ -63,9 +63,15 @@ Size = Annotated[int, PlainValidator(units.size), _text_schema(units.SIZE, "512m
 Amount = Annotated[
     units.Amount,
     PlainValidator(_amount),
-    WithJsonSchema({"anyOf": [
-        {"type": "number", "minimum": 0}, {"type": "string", "pattern": units.SHARE, "examples": ["1%"]}, _REFERENCE,
-    ]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": units.SHARE, "examples": ["1%"]},
+                _REFERENCE,
+            ]
+        }
+    ),
 ]
 Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1), _number_schema("number", minimum=0, maximum=1)]
 Ratio = Annotated[float, BeforeValidator(_number), Field(ge=1), _number_schema("number", minimum=1)]
@@ -201,7 +207,7 @@ class Target(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", frozen=True, hide_input_in_errors=True)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] = Field(
-       description="Short name, one of its own within the model: letters, digits, '-' and '_'."
+        description="Short name, one of its own within the model: letters, digits, '-' and '_'."
     )
     kind: Text = Field(description="What moves it, for example local-endpoint or azureml-online.")
 
@@ -237,7 +243,7 @@ class File(Block):
 
     version: Format = Field(description="Of this format.")
     owner: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] = Field(
-       description="Tagged on all we create, one of its own for each watcher: letters, digits, '.', '_' and '-'."
+        description="Tagged on all we create, one of its own for each watcher: letters, digits, '.', '_' and '-'."
     )
     registry: Registry = Field(description="Where the models are registered.")
     ledger: Text = Field(default="sqlite:///state/ledger.db", description="Where the memory is kept.")

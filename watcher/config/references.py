@@ -56,6 +56,4 @@ def holds_secret(key: str, text: str) -> bool:
     literal = _REFERENCE.sub(lambda found: found[2] or _HOLE, text)
     if _SECRET_KEY.search(key) and literal.strip(_HOLE):
         return True
-    return any(
-        found["secret"].strip(_HOLE) for pattern in _SECRETS for found in pattern.finditer(literal)
-    )
+    return any(found["secret"].strip(_HOLE) for pattern in _SECRETS for found in pattern.finditer(literal))
