@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -183,3 +184,35 @@ def test_a_newer_format_is_refused(path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(Terminal, match="format 99"):
         SqliteLedger(path)
+
+
+def _work_on(path: Path, name: str, answers: multiprocessing.SimpleQueue[int]) -> None:
+    ledger: SqliteLedger | None = None
+    for _ in range(20):
+        try:
+            ledger = ledger or SqliteLedger(path)
+            stored = ledger.load(name)
+            ledger.history(model="churn", most=LINES)
+            ledger.save(name, {}, stored.revision if stored else None)
+        except (Transient, Conflict):
+            continue
+    answers.put(len(ledger.notes) if ledger else 0)
+
+
+def test_of_several_processes_that_meet_the_damage_one_replaces_the_file(path: Path) -> None:
+    pages = history_pages(path)
+    spoil(path, pages[len(pages) // 2], 4096)
+    spawn = multiprocessing.get_context("spawn")
+    answers = spawn.SimpleQueue()
+    workers = [spawn.Process(target=_work_on, args=(path, f"m{number}", answers)) for number in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert sum(answers.get() for _ in workers) == 1
+    ledger = SqliteLedger(path)
+    assert LINES - 120 < len(ledger.history(model="churn", most=LINES)) < LINES
+    assert isinstance(rebuilt(ledger), Line)
+    assert all(ledger.load(f"m{number}") is not None for number in range(3))
+    assert not path.with_name("ledger.db.damaged-2").exists()
