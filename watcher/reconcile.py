@@ -46,6 +46,8 @@ class Loop:
     clock: Callable[[], float]
     worker: str
     evidence_every: float = 60.0
+    deadline: float = 120.0
+    """Seconds a wake-up may last; hosts that kill a late worker set it well below their own time-out."""
 
     def wake(self, watched: Watched) -> Woken:
         """Take at most one step for this model. Raises Transient where registry or ledger are out of reach."""
@@ -62,6 +64,9 @@ class Loop:
             decision = replace(decision, lines=(*lines, *decision.lines))
             if decision.waits:
                 return self._rest(watched, decision, record, revision)
+            if self.clock() + snapshot.lease > now + self.deadline:
+                late = Step(Verb.WAIT, reason="deadline_of_wake", detail=decision.step.slot)
+                return Woken(watched.name, late, self.clock())
             until = self.clock() + LEASES * snapshot.lease
             revision = self._intend(watched, decision, until, revision)
         except Conflict:

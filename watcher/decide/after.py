@@ -75,6 +75,7 @@ def done(
             probed=NOTHING,
             baseline=NOTHING,
             held_since=None,
+            attempts=NOTHING,
         )
     elif step.verb is Verb.CROWN:
         record = replace(record, crowned_at=now)
@@ -85,7 +86,7 @@ def done(
     elif step.verb is Verb.LAUNCH and step.target:
         record = replace(record, probed={k: v for k, v in record.probed.items() if k != step.target})
     elif step.verb is Verb.PROBE and step.target and probe is not None:
-        outcome = Probed(step.release or "", probe.ok, now, probe.detail)
+        outcome = _probed(step, probe, now)
         record = replace(record, probed={**record.probed, step.target: outcome})
     elif step.verb is Verb.SHIFT and step.target:
         serving = _serving(snapshot, step)
@@ -111,6 +112,13 @@ def failed(
     data = _about(step, about) | {"detail": failure.why, "attempt": count}
     line = Line(now, snapshot.watched.name, "failed", step.target, step.version, failure.kind, data)
     return After(record, (line,), now)
+
+
+def _probed(step: Step, probe: Probe, now: float) -> Probed:
+    """A probe that another version answered proves nothing about this one."""
+    other = probe.version is not None and probe.version != step.version
+    detail = f"v{probe.version} answered instead of v{step.version}" if other else probe.detail
+    return Probed(step.release or "", probe.ok and not other, now, detail)
 
 
 def _about(step: Step, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ NEWEST_AT_FIRST_SIGHT = 20
 def stamp(world: World) -> World:
     """Remember when versions, approvals and the state of targets were first seen, and what is live."""
     world = _targets(_versions(world))
-    world = world.remembering(settled=_settled(world, world.record.settled))
+    world = world.remembering(settled=_settled(world, world.record.settled), n=max(world.record.n, world.crown.n))
     if world.snapshot.marks.champion is not None and not world.record.crowned_at:
         world = world.remembering(crowned_at=world.now)
     return world
@@ -30,6 +30,7 @@ def _versions(world: World) -> World:
         key = version.identity.key
         if version.call is not None:
             first_seen.pop(key, None)
+            approved = {mark: at for mark, at in approved.items() if not mark.startswith(f"{key}=")}
             continue
         if key not in first_seen:
             first_seen[key] = world.now

@@ -1,0 +1,149 @@
+"""What one worker does about another, about time, and about answers that are not to the question."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.loop.tap import tapped
+from tests.loop.world import MODEL, Died, World
+from watcher.errors import Conflict, Terminal, Transient
+from watcher.fakes.deployer import FakeDeployer
+from watcher.record import from_json
+from watcher.values import Call, Example, Probe, Release, Verb
+
+
+def test_an_unexpired_intent_of_another_worker_stops_this_one() -> None:
+    world = World(atomic=False)
+    world.train(0.8)
+    world.now += 30
+
+    def at(verb: str, when: str) -> None:
+        if verb == "challenge" and when == "before":
+            raise Died
+
+    try:
+        world.rest(tapped(world, at))
+    except Died:
+        pass
+    woken = world.wake()
+    assert woken.step.reason == "leased"
+    assert woken.again is not None
+    assert world.registry.read(MODEL).challenger is None
+    world.now = woken.again
+    world.rest()
+    assert world.champion() == 1
+
+
+def test_a_wake_up_that_read_for_too_long_takes_no_step() -> None:
+    world = World()
+    world.train(0.8)
+    loop = replace(world.worker(), deadline=60.0)
+
+    def at(verb: str, when: str) -> None:
+        if verb == "read" and when == "after":
+            world.now += 58.0
+
+    late = tapped(world, at)
+    woken = replace(loop, sources=late.sources).wake(world.watched)
+    assert woken.step.reason == "deadline_of_wake"
+    assert world.registry.read(MODEL).challenger is None
+
+
+def test_a_verb_does_not_start_when_writing_its_intent_took_the_lease() -> None:
+    world = World()
+    world.train(0.8)
+
+    def at(verb: str, when: str) -> None:
+        if verb == "save" and when == "after":
+            world.now += 8.0
+
+    woken = tapped(world, at).wake(world.watched)
+    assert woken.step.reason == "leased"
+    assert world.registry.read(MODEL).challenger is None
+
+
+def test_a_probe_that_another_version_answered_is_a_failure() -> None:
+    class Crossed(FakeDeployer):
+        def probe(self, release: Release, example: Example) -> Probe:
+            answered = super().probe(release, example)
+            return replace(answered, version=1)
+
+    world = World()
+    champion = world.crowned(0.8)
+    crossed = Crossed(world.clock, places=world.deployer.places)
+    world.deployer = crossed
+    bad = world.train(0.9)
+    world.rest()
+    assert world.call(bad) is Call.ROLLED_BACK
+    assert world.champion() == champion
+    (line,) = world.lines("rolled_back")
+    assert line.data is not None
+    assert "v1 answered instead of v2" in line.data["detail"]
+
+
+def test_a_failing_launch_is_tried_again_with_longer_pauses_until_it_works() -> None:
+    world = World()
+    world.deployer.faults.fail("launch", Transient("the gateway does not answer"), times=4)
+    version = world.train(0.8)
+    world.rest()
+    assert world.champion() == version
+    failed = [line.at for line in world.lines("failed")]
+    gaps = [later - earlier for earlier, later in zip(failed, failed[1:], strict=False)]
+    assert len(failed) == 4
+    assert gaps == sorted(gaps)
+    assert gaps[-1] > 2 * gaps[0] * 0.9
+
+
+def test_the_other_sides_wish_to_be_left_alone_is_respected() -> None:
+    world = World()
+    world.deployer.faults.fail("launch", Transient("busy", retry_after=77.0))
+    world.train(0.8)
+    world.rest()
+    (failed,) = world.lines("failed")
+    tried = [line.at for line in world.lines("intent") if line.data and line.data["verb"] == Verb.LAUNCH]
+    assert tried[1] - failed.at >= 77.0
+
+
+def test_a_launch_that_can_never_work_rolls_the_challenger_back() -> None:
+    world = World()
+    champion = world.crowned(0.8)
+    bad = world.train(0.9)
+    world.deployer.faults.fail("launch", Terminal("no such instance type"))
+    world.rest()
+    assert world.call(bad) is Call.ROLLED_BACK
+    assert world.serving() == {champion: 100}
+
+
+def test_a_conflict_is_an_answer_and_the_world_is_read_again() -> None:
+    world = World()
+    world.deployer.faults.fail("shift", Conflict("it changed"), times=2)
+    version = world.train(0.8)
+    world.rest()
+    assert world.champion() == version
+    assert [line.reason for line in world.lines("failed")] == ["conflict", "conflict"]
+
+
+def test_a_record_that_cannot_be_read_is_rebuilt_and_said_so() -> None:
+    world = World()
+    version = world.crowned(0.8)
+    stored = world.ledger.load(MODEL)
+    assert stored is not None
+    world.ledger.save(MODEL, {"format": 1, "phases": [3]}, stored.revision)
+    world.rest()
+    rebuilt = world.ledger.load(MODEL)
+    assert rebuilt is not None
+    assert from_json(rebuilt.body).n == 2
+    assert len(world.lines("ledger_rebuilt")) == 1
+    assert world.serving() == {version: 100}
+
+
+def test_an_unreachable_target_does_not_keep_verdicts_from_being_written() -> None:
+    world = World()
+    world.crowned(0.8)
+    worse = world.train(0.7)
+    world.deployer.faults.fail("observe", Transient("no route to it"), times=6)
+    loop = world.worker()
+    for _ in range(4):
+        world.wake(loop)
+    assert world.call(worse) is Call.LOSES
+    assert world.lines("told")[-1].reason == "target_unseen"
