@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.loop.invariants import Invariants
 from tests.loop.tap import tapped
 from tests.loop.test_crashes import ONE, STORIES, before, guarded, places_of
 from tests.loop.world import MODEL, World, target

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+
+import pytest
 
 from tests.loop.tap import tapped
 from tests.loop.world import MODEL, Died, World
@@ -21,10 +24,8 @@ def test_an_unexpired_intent_of_another_worker_stops_this_one() -> None:
         if verb == "challenge" and when == "before":
             raise Died
 
-    try:
+    with pytest.raises(Died):
         world.rest(tapped(world, at))
-    except Died:
-        pass
     woken = world.wake()
     assert woken.step.reason == "leased"
     assert woken.again is not None
@@ -88,7 +89,7 @@ def test_a_failing_launch_is_tried_again_with_longer_pauses_until_it_works() -> 
     world.rest()
     assert world.champion() == version
     failed = [line.at for line in world.lines("failed")]
-    gaps = [later - earlier for earlier, later in zip(failed, failed[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(failed)]
     assert len(failed) == 4
     assert gaps == sorted(gaps)
     assert gaps[-1] > 2 * gaps[0] * 0.9
@@ -132,7 +133,9 @@ def test_a_record_that_cannot_be_read_is_rebuilt_and_said_so() -> None:
     world.rest()
     rebuilt = world.ledger.load(MODEL)
     assert rebuilt is not None
-    assert from_json(rebuilt.body).n == 2
+    crown = world.registry.read(MODEL).crown
+    assert crown is not None
+    assert from_json(rebuilt.body).n == crown.n > 0
     assert len(world.lines("ledger_rebuilt")) == 1
     assert world.serving() == {version: 100}
 

@@ -11,7 +11,6 @@ from watcher.errors import Conflict, Terminal
 from watcher.fakes.faults import Faults
 from watcher.values import Example, Observed, Probe, Release, SeenRelease, State, Target, Traffic, Version
 
-
 WHOLE = 100
 """Percent."""
 

@@ -41,7 +41,7 @@ _RESERVED = re.compile(r"(?i)latest|v\d+")
 class Fault:
     """An error that a verb raises once: before its effect, after it, or `between` its two writes."""
 
-    error: Exception
+    error: BaseException
     when: When = "before"
 
 
@@ -74,7 +74,7 @@ class FakeRegistry:
 
     # Scripting
 
-    def fail(self, verb: str, error: Exception, when: When = "before", times: int = 1) -> None:
+    def fail(self, verb: str, error: BaseException, when: When = "before", times: int = 1) -> None:
         """Let the next calls of a verb raise; faults of one verb come in the order they were asked for."""
         self._faults[verb].extend([Fault(error, when)] * times)
 
