@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from watcher.errors import Conflict
 from watcher.ports import Feed, Ledger
+from watcher.slots import free, holders
 from watcher.values import Marks
 
 KEY = "#poll"
@@ -58,7 +59,13 @@ class Poller:
         return {key for key in self.ledger.due(now) if not key.startswith("#") and self.watches(key)}
 
     def resync(self) -> set[str]:
-        """Every watched model there is, and those that the settings name although nobody sees them."""
+        """Every watched model there is, and those that the settings name although nobody sees them.
+
+        Slots of models that the settings no longer name are given back: nobody else would.
+        """
+        for holder in holders(self.ledger):
+            if not self.watches(holder):
+                free(self.ledger, holder)
         return self._watched(self.feed.names()) | set(self.named)
 
     def _watched(self, names: Iterable[str]) -> set[str]:

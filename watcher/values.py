@@ -385,7 +385,6 @@ class Rollout:
 
     name: str = "default"
     canary: tuple[int, ...] = (10, 50, 100)
-    mirror: int = 0
     bake: float = 900.0
     analysis: Analysis = field(default_factory=Analysis)
     probe_file: str | None = None

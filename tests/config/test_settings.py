@@ -47,9 +47,9 @@ def test_the_example_says_what_the_settings_then_say() -> None:
         )
     }
     assert settings.rollouts["careful"] == Rollout(
-        "careful", (10, 50, 100), 20, 900, Analysis(200, 0.005, 1.5, "wait"), None, 86_400, 7200
+        "careful", (10, 50, 100), 900, Analysis(200, 0.005, 1.5, "wait"), None, 86_400, 7200
     )
-    assert [rule.name or rule.match for rule in settings.models] == ["prod.risk.churn", "prod.fraud.*", "credit"]
+    assert [rule.name or rule.match for rule in settings.models] == ["prod.risk.churn", "prod.fraud.*"]
 
 
 def test_what_is_left_out_has_its_default(desk: Desk) -> None:

@@ -128,15 +128,11 @@ def die_at(world: World, place: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("wiped", [False, True], ids=["ledger kept", "ledger wiped"])
-@pytest.mark.parametrize("targets", [ONE, SEVERAL], ids=["one target", "several targets"])
-@pytest.mark.parametrize("story", sorted(STORIES))
-def test_a_crash_at_any_port_call_ends_as_without_it(story: str, targets: tuple[Target, ...], *, wiped: bool) -> None:
-    start = before(story, targets)
+def crash_at_each(start: World, story: str, places: list[int], *, wiped: bool) -> None:
+    """Die at each of the places in turn, each time from the same start, and come to the same end."""
     straight = start.fork()
     straight.rest()
     expected = end(straight)
-    places = places_of(start, story)
     assert len(places) > 20
     for place in places:
         world = start.fork()
@@ -152,6 +148,23 @@ def test_a_crash_at_any_port_call_ends_as_without_it(story: str, targets: tuple[
             invariants.intent_before_act()
         if story == "updated":
             invariants.one_launch_each()
+
+
+@pytest.mark.parametrize("wiped", [False, True], ids=["ledger kept", "ledger wiped"])
+@pytest.mark.parametrize("story", sorted(STORIES))
+def test_a_crash_at_any_port_call_ends_as_without_it(story: str, *, wiped: bool) -> None:
+    start = before(story, ONE)
+    crash_at_each(start, story, places_of(start, story), wiped=wiped)
+
+
+@pytest.mark.parametrize(
+    "every", [pytest.param(5, id="each fifth call"), pytest.param(1, id="every call", marks=pytest.mark.long)]
+)
+@pytest.mark.parametrize("wiped", [False, True], ids=["ledger kept", "ledger wiped"])
+@pytest.mark.parametrize("story", sorted(STORIES))
+def test_a_crash_with_several_targets_ends_as_without_it(story: str, every: int, *, wiped: bool) -> None:
+    start = before(story, SEVERAL)
+    crash_at_each(start, story, places_of(start, story)[::every], wiped=wiped)
 
 
 @pytest.mark.parametrize("story", sorted(STORIES))

@@ -6,6 +6,7 @@ from tests.loop.world import START
 from watcher.fakes.ledger import FakeLedger
 from watcher.fakes.registry import FakeRegistry
 from watcher.poll import OVERLAP_MS, Poller
+from watcher.slots import holders, take
 
 
 class Clock:
@@ -99,3 +100,11 @@ def test_what_the_ledger_says_is_due_wakes_but_the_loops_own_records_do_not() ->
 def test_the_resync_wakes_what_the_settings_name_even_if_the_registry_does_not_show_it() -> None:
     _, registry, ledger = world()
     assert "watched-later" in poller(registry, ledger, "watched-later").resync()
+
+
+def test_a_slot_of_a_model_that_is_no_longer_watched_is_given_back_at_the_resync() -> None:
+    _, registry, ledger = world()
+    take(ledger, "removed", 3)
+    take(ledger, "watched-1", 3)
+    poller(registry, ledger).resync()
+    assert holders(ledger) == ("watched-1",)

@@ -69,7 +69,6 @@ def _rollout(name: str, given: model.Rollout, folder: Path) -> values.Rollout:
     return values.Rollout(
         name=name,
         canary=tuple(given.canary),
-        mirror=given.mirror,
         bake=given.bake,
         analysis=values.Analysis(
             analysis.min_requests, analysis.max_error_increase, analysis.max_p95_ratio, analysis.no_traffic

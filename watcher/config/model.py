@@ -193,7 +193,6 @@ class Rollout(Block):
     canary: Annotated[list[int], AfterValidator(_rising)] = Field(
         default=[10, 50, 100], description="Percent of the traffic, step by step; the last is 100."
     )
-    mirror: Percent = Field(default=0, description="Percent of the traffic to mirror first, where the target can.")
     bake: Duration = Field(default=900.0, description="How long each canary step lasts.")
     analysis: Analysis = Field(default=Analysis(), description="When a canary step is good enough.")
     probe: Probe = Field(default=Probe(example="model"), description="What a release is asked before it gets traffic.")
