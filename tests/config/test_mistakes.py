@@ -377,3 +377,11 @@ def test_a_secret_from_the_environment_is_taken_and_never_shown(desk: Desk, uri:
     text = text.replace("{metric: auc}", '{metric: auc, better: "${P}", min_gain: "${P}"}')
     text = text.replace("policy: binary", 'policy: "${P}"')
     assert "hunter2" not in "".join(desk.mistakes(text, **secret))
+
+
+def test_a_model_without_targets_can_only_be_advised_on(desk: Desk) -> None:
+    text = GOOD[: GOOD.index("    targets:")]
+    with pytest.raises(ConfigError) as caught:
+        desk.load(text)
+    assert "name at least one target, or write mode: advise" in str(caught.value)
+    assert desk.load(text + "    mode: advise\n").models[0].targets == ()

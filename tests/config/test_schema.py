@@ -64,7 +64,7 @@ def test_every_key_is_described() -> None:
         (["rollouts", "careful", "canary"], "10"),
         (["models", 0, "match"], "both*"),
         (["models", 0, "targets"], []),
-        (["models", 0, "targets", 0, "workspace"], None),
+        (["models", 0, "targets", 0, "port"], None),
         (["models", 0, "targets", 0, "port"], "high"),
         (["models", 0, "targets", 0, "prot"], 1),
     ],

@@ -25,6 +25,7 @@ def check_all(document: Document, shapes: Shapes, place: PlaceOf, folder: Path) 
     rollouts_agree(document)
     models_are_named_once(document)
     names_exist(document)
+    winners_have_somewhere_to_go(document)
     targets_are_complete(document, shapes)
     places_serve_one_model(document, place, folder)
 
@@ -53,7 +54,7 @@ def rollouts_agree(document: Document) -> None:
         except ValueError:
             continue
         steps = rollout.get("canary", [10, 50, 100])
-        if isinstance(steps, list) and bake * (len(steps) - 1) >= deadline:
+        if isinstance(steps, list) and bake * len(steps) >= deadline:
             problem = f"{len(steps)} canary steps of {bake:g} s each do not fit into the deadline of {deadline:g} s"
             document.mistake((*way, "deadline" if "deadline" in rollout else "bake"), problem)
 
@@ -84,6 +85,13 @@ def names_exist(document: Document) -> None:
             if isinstance(name, str) and name is not MISSING and name not in known:
                 problem = f"{document.shown((*way, key))} is not a {key}{did_you_mean(name, known)}"
                 document.mistake((*way, key), problem)
+
+
+def winners_have_somewhere_to_go(document: Document) -> None:
+    """Only a model that is merely advised on may be without targets."""
+    for way, model in _models(document):
+        if model.get("mode", "deploy") != "advise" and not model.get("targets"):
+            document.mistake(way, "name at least one target, or write mode: advise")
 
 
 def targets_are_complete(document: Document, shapes: Shapes) -> None:

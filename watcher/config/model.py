@@ -234,7 +234,7 @@ class Model(Block):
     mode: Literal["deploy", "advise"] = Field(default="deploy", description="advise stops after the verdict.")
     policy: Text = Field(description="One of policies.")
     rollout: Text = Field(default="default", description="One of rollouts.")
-    targets: Annotated[list[Target], Field(min_length=1)] = Field(description="Everywhere the model is served.")
+    targets: list[Target] = Field(default=[], description="Everywhere the model is served; may be left out to advise.")
 
 
 class File(Block):
