@@ -43,9 +43,22 @@ class App:
 
         return config.watched(self.settings, model, shapes=deployers.shape, place=deployers.place)
 
+    def shared_places(self, models: Sequence[str]) -> tuple[str, ...]:
+        """One sentence for each place that two of these models would share."""
+        from watcher import config
+
+        return config.shared_places(self.settings, models, shapes=deployers.shape, place=deployers.place)
+
+    def watches(self, model: str) -> bool:
+        """Whether the settings speak of a model; where they contradict themselves its wake-up says so."""
+        try:
+            return self.watched(model) is not None
+        except UserError:
+            return True
+
     def poller(self) -> Poller:
         named = tuple(rule.name for rule in self.settings.models if rule.name is not None)
-        return Poller(self.registry, self.ledger, lambda name: self.watched(name) is not None, named)
+        return Poller(self.registry, self.ledger, self.watches, named)
 
     def deployer(self, kind: str) -> Deployer:
         return self.loop.sources.deployers[kind]
@@ -112,11 +125,12 @@ class LateLedger:
         until: float | None = None,
         since: float | None = None,
         most: int = 1000,
-        newest_first: bool = True,  # noqa: FBT002 the port
+        *,
+        newest_first: bool = True,
         event: str | None = None,
         target: str | None = None,
     ) -> Sequence[Line]:
-        return self._ledger().history(model, until, since, most, newest_first, event, target)
+        return self._ledger().history(model, until, since, most, newest_first=newest_first, event=event, target=target)
 
     def _ledger(self) -> Ledger:
         with self._lock:
