@@ -12,7 +12,7 @@ from watcher.ports import Deployer, Evidence, Registry
 from watcher.record import Record
 from watcher.settings import Watched
 from watcher.snapshot import Snapshot, TargetView
-from watcher.values import EvidenceOf, Example, Gone, Marks, Observed, Target, Unseen, Version
+from watcher.values import EvidenceOf, Example, Gone, Marks, Mode, Observed, Target, Unseen, Version
 
 MOST_VERSIONS = 1_000
 MOST_HOLES = 100
@@ -36,7 +36,9 @@ class Sources:
 def gather(watched: Watched, record: Record, sources: Sources, *, paused: bool, evidence_every: float) -> Snapshot:
     """One snapshot. Raises Transient where the registry cannot be read; a target that cannot be seen is `Unseen`."""
     marks = sources.registry.read(watched.name)
-    targets = _observe(watched.targets, sources.deployers, sources.at_once)
+    # Advice touches no target: not even by looking, since an idle one need not exist yet.
+    places = watched.targets if watched.mode is Mode.DEPLOY else ()
+    targets = _observe(places, sources.deployers, sources.at_once)
     versions = _versions(watched.name, marks, record, sources.registry) if marks.exists else {}
     evidence = _evidence(marks, versions, sources.evidence)
     numbers = [v.number for v in versions.values() if isinstance(v, Version)]
@@ -50,7 +52,7 @@ def gather(watched: Watched, record: Record, sources: Sources, *, paused: bool, 
         example=_example(watched, marks, evidence, sources.sample),
         newest=max([marks.newest, *numbers]),
         staleness=sources.registry.staleness,
-        lease=max((sources.deployers[t.kind].lease for t in watched.targets), default=0.0),
+        lease=max((sources.deployers[t.kind].lease for t in places), default=0.0),
         evidence_every=evidence_every,
         paused=paused,
     )

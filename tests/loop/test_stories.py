@@ -264,6 +264,7 @@ def test_advise_judges_and_touches_nothing() -> None:
     world.rest()
     assert world.champion() is None
     assert world.deployer.launches == []
+    assert world.deployer.faults.calls == []
     assert world.lines("verdict")[0].version == version
     assert world.lines("told")[-1].reason == "advise_only"
 
