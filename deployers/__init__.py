@@ -1,56 +1,5 @@
 """What moves targets, one module a kind. Nothing is imported before it is asked for."""
 
-from __future__ import annotations
+from deployers.kinds import GROUP, KINDS, SHAPES, load, place, shape
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any
-
-from watcher.errors import UserError
-from watcher.ports import Deployer
-from watcher.values import Kind
-
-GROUP = "watcher.deployers"
-"""Entry points of third parties: kind = `module:build`; the module also has `SHAPE` and `place`."""
-
-KINDS: dict[str, str] = {
-    "local-endpoint": "deployers.local_endpoint:build",
-}
-"""A static table: a Functions app is not pip-installed, so entry points of its own do not exist there."""
-
-SHAPES: dict[str, Kind] = {
-    "local-endpoint": Kind.ENDPOINT,
-}
-
-Build = Callable[[str | None], Deployer]
-
-
-def load(kind: str) -> Build:
-    """The function that builds this kind of deployer from the tracking URI. Raises UserError for an unknown kind."""
-    module, _, name = _where(kind).partition(":")
-    build: Build = getattr(import_module(module), name or "build")
-    return build
-
-
-def shape(kind: str) -> Kind:
-    """What this kind of target is. Raises UserError for an unknown kind."""
-    return SHAPES[kind] if kind in SHAPES else Kind(_module(kind).SHAPE)
-
-
-def place(kind: str, settings: Mapping[str, Any]) -> str:
-    """What makes two targets of this kind the same place. Raises UserError where a setting it needs is missing."""
-    return str(_module(kind).place(kind, settings))
-
-
-def _module(kind: str) -> Any:
-    return import_module(_where(kind).partition(":")[0])
-
-
-def _where(kind: str) -> str:
-    if kind in KINDS:
-        return KINDS[kind]
-    others = {point.name: point.value for point in entry_points(group=GROUP)}
-    if kind not in others:
-        raise UserError(f"There is no target kind {kind!r}; there are {', '.join(sorted({**KINDS, **others}))}.")
-    return others[kind]
+__all__ = ["GROUP", "KINDS", "SHAPES", "load", "place", "shape"]

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ CALL = 4.0
 SLOW = 8.0
 """Seconds for a probe, and for a gateway to start."""
 LONGEST_SOCKET = 100
+HIGHEST_PORT = 65_535
 MOST = 16 * 1024 * 1024
 """Bytes of an answer that are read."""
 FINAL = frozenset({"PORT_TAKEN", "OTHER_OWNER"})
@@ -111,11 +113,11 @@ class LocalEndpoint:
         ms = (time.monotonic() - begun) * 1000
         answered = answer.headers.get("x-release")
         if answered is None:
-            if answer.status == 404:
+            if answer.status == HTTPStatus.NOT_FOUND:
                 raise Conflict(answer.message)
             _expect(answer, 200)
         version = answer.headers.get("x-model-version", "")
-        ok = answer.status == 200 and answered == release.name
+        ok = answer.status == HTTPStatus.OK and answered == release.name
         detail = f"{len(answer.body)} bytes" if ok else f"{answer.status}: {answer.message}"
         return Probe(ok, int(version) if version.isdecimal() else None, detail, ms)
 
@@ -225,7 +227,12 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _request(
-    home: Path, method: str, path: str, body: bytes | None, content_type: str | None, timeout: float,
+    home: Path,
+    method: str,
+    path: str,
+    body: bytes | None,
+    content_type: str | None,
+    timeout: float,
 ) -> _Answer:
     connection = _UnixConnection(home / "admin.sock", timeout)
     try:
@@ -237,7 +244,9 @@ def _request(
         ) from error
     except OSError as error:
         connection.close()
-        raise Transient(f"The gateway in {home} cannot be reached: {error.strerror or type(error).__name__}.") from error
+        raise Transient(
+            f"The gateway in {home} cannot be reached: {error.strerror or type(error).__name__}."
+        ) from error
     try:
         connection.request(method, path, body, {"content-type": content_type} if content_type else {})
         answer = connection.getresponse()
@@ -253,11 +262,11 @@ def _expect(answer: _Answer, status: int) -> _Answer:
     """The answer, if it is the expected one; else the error that its status and code stand for."""
     if answer.status == status:
         return answer
-    if answer.status == 409 and answer.json().get("error_code") not in FINAL:
+    if answer.status == HTTPStatus.CONFLICT and answer.json().get("error_code") not in FINAL:
         raise Conflict(answer.message)
-    if answer.status == 404:
+    if answer.status == HTTPStatus.NOT_FOUND:
         raise Conflict(answer.message)
-    if answer.status >= 500:
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Transient(answer.message)
     raise Terminal(answer.message)
 
@@ -277,8 +286,15 @@ def _start(home: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:
         done = subprocess.run(
-            command, env=env, timeout=SLOW, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, errors="replace",
+            command,
+            env=env,
+            timeout=SLOW,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
         )
     except subprocess.TimeoutExpired as error:
         raise Transient(f"The gateway in {home} does not answer {SLOW:g} seconds after it was started.") from error
@@ -326,7 +342,7 @@ def _host(settings: Mapping[str, Any]) -> str:
 
 def _port(settings: Mapping[str, Any]) -> int:
     port = settings.get("port")
-    if type(port) is not int or not 0 < port < 65_536:
+    if type(port) is not int or not 0 < port <= HIGHEST_PORT:
         raise UserError(f"A local endpoint's `port` must be a whole number from 1 to 65535, not {plain(port)}.")
     return port
 

@@ -12,10 +12,13 @@ from gateway.supervisor import Supervisor
 
 
 def main() -> int:
+    """Exit code: 0, or 1 with a sentence on the standard error."""
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
     parser.add_argument("--home", required=True, help="folder of this gateway: its state, sockets, logs, models")
     parser.add_argument("--host", default="127.0.0.1", help="address of endpoints that name none")
-    parser.add_argument("--background", action="store_true", help="start it, unless it runs, and return once it answers")
+    parser.add_argument(
+        "--background", action="store_true", help="start it, unless it runs, and return once it answers"
+    )
     given = parser.parse_args()
     try:
         if given.background:

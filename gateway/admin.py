@@ -35,7 +35,11 @@ class AdminConnection(HttpConnection):
     """One client of the admin socket."""
 
     def __init__(
-        self, limits: Limits, loop: asyncio.AbstractEventLoop, peers: set[HttpConnection], gateway: Gateway,
+        self,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        peers: set[HttpConnection],
+        gateway: Gateway,
     ) -> None:
         super().__init__(limits, loop, peers)
         self.gateway = gateway

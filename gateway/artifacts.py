@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -26,7 +25,7 @@ def fetch(artifact_uri: str, tracking_uri: str | None, folder: Path) -> Path:
             raise ValueError("the artifacts hold no file MLmodel")
         if spare.resolve() not in (found.resolve(), *found.resolve().parents):
             found = Path(shutil.copytree(found, spare / "copy"))
-        os.rename(found, model)
+        found.rename(model)
     finally:
         shutil.rmtree(spare, ignore_errors=True)
     return model

@@ -29,8 +29,21 @@ class Request:
     """One request as far as it has arrived."""
 
     __slots__ = (
-        "begun", "chunked", "chunks", "complete", "expects", "headers", "keep_alive", "length", "method",
-        "minor", "refusal", "seen", "size", "target", "told",
+        "begun",
+        "chunked",
+        "chunks",
+        "complete",
+        "expects",
+        "headers",
+        "keep_alive",
+        "length",
+        "method",
+        "minor",
+        "refusal",
+        "seen",
+        "size",
+        "target",
+        "told",
     )
 
     def __init__(self) -> None:
@@ -96,7 +109,7 @@ class HttpConnection(asyncio.Protocol):
         self.peers = peers
         self.parser: Any = None
         self.queue: list[Request] = []
-        self.request: Request | None = None
+        self.request = Request()
         """The one that is being parsed."""
         self.head_size = 0
         self.in_head = False
@@ -264,8 +277,11 @@ class HttpConnection(asyncio.Protocol):
         self.advance()
 
     def _stay(self, rest: bytes) -> None:
-        """Another protocol was offered: go on in this one. The parser has stopped before the body; some clients send
-        the offer with every first request, so the body is handed to a new parser behind a head that nobody sees."""
+        """Another protocol was offered: go on in this one.
+
+        The parser has stopped before the body, and some clients send the offer with every first request; so the body is
+        handed to a new parser, behind a head that nobody sees.
+        """
         request = self.queue[-1]
         self.parser = httptools.HttpRequestParser(self)
         if request.chunked or request.length:
@@ -289,7 +305,6 @@ class HttpConnection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         if self._unseen:
             return
-        assert self.request is not None
         self.request.target += url
         if len(self.request.target) > self.limits.head:
             raise BadRequest(414, "The target of the request is too long.")
@@ -298,7 +313,6 @@ class HttpConnection(asyncio.Protocol):
         if self._unseen:
             return
         request = self.request
-        assert request is not None
         self.head_size += len(name) + len(value)
         if self.head_size > self.limits.head:
             raise BadRequest(431, f"More than {self.limits.head} bytes of headers.")
@@ -322,7 +336,6 @@ class HttpConnection(asyncio.Protocol):
             self._unseen = False
             return
         request = self.request
-        assert request is not None
         self.in_head = False
         self.head_size = 0
         request.method = self.parser.get_method()
@@ -338,7 +351,6 @@ class HttpConnection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         request = self.request
-        assert request is not None
         request.seen += len(body)
         if request.seen > self.limits.body:
             raise BadRequest(413, f"The body is larger than {self.limits.body} bytes.")
@@ -346,7 +358,6 @@ class HttpConnection(asyncio.Protocol):
         request.size += len(body)
 
     def on_message_complete(self) -> None:
-        assert self.request is not None
         self.request.complete = True
 
     # Within

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,15 @@ class UnixConnection(http.client.HTTPConnection):
             self.sock.connect(address)
 
 
-def ask(path: str | os.PathLike[str], method: str, target: str, body: Any = None, timeout: float = 10.0) -> tuple[int, Any]:
+def ask(
+    path: str | os.PathLike[str], method: str, target: str, body: Any = None, timeout: float = 10.0
+) -> tuple[int, Any]:
     """One admin request to the gateway at `path`: status and JSON answer. Raises OSError where none answers."""
     connection = UnixConnection(home(path).admin, timeout)
     try:
-        connection.request(method, target, None if body is None else json.dumps(body), {"content-type": "application/json"})
+        connection.request(
+            method, target, None if body is None else json.dumps(body), {"content-type": "application/json"}
+        )
         answer = connection.getresponse()
         text = answer.read()
     except http.client.HTTPException as error:
@@ -66,7 +71,7 @@ def status(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         code, told = ask(path, "GET", "/state")
     except OSError as error:
         raise GatewayError(f"The gateway in {place.path} runs but does not answer: {error}.") from error
-    if code != 200 or not isinstance(told, dict):
+    if code != HTTPStatus.OK or not isinstance(told, dict):
         raise GatewayError(f"The gateway in {place.path} answered {code}.")
     return told
 
@@ -86,14 +91,19 @@ def start(path: str | os.PathLike[str], host: str = "127.0.0.1") -> None:
         env = dict(os.environ)
         above = str(Path(gateway.__file__).parent.parent.resolve())
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (env.get("PYTHONPATH"), above)))
-        with open(place.log, "ab") as out:
+        with place.log.open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", "--home", str(place.path), "--host", host],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=place.path, start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=env,
+                cwd=place.path,
+                start_new_session=True,
             )
     deadline = time.monotonic() + START
     while time.monotonic() < deadline:
-        # The server of a gateway that was killed may answer for an instant yet: only the one that holds the lock counts.
+        # The server of a gateway that was killed may answer for an instant yet: only the lock's holder counts.
         if _answering(place) == (_pid(place) or -1):
             return
         if process is not None and process.poll() is not None and _pid(place) is None:
@@ -128,14 +138,14 @@ def _answering(place: Home) -> int | None:
         code, told = ask(place.path, "GET", "/state")
     except OSError:
         return None
-    found = told.get("supervisor") if code == 200 and isinstance(told, dict) else None
+    found = told.get("supervisor") if code == HTTPStatus.OK and isinstance(told, dict) else None
     return found if isinstance(found, int) else None
 
 
 def _pid(place: Home) -> int | None:
     """The supervisor's pid while it holds the lock, None where nobody does."""
     try:
-        with open(place.lock) as file:
+        with place.lock.open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:

@@ -14,6 +14,7 @@ from gateway.stats import Stats
 
 
 def new_token() -> str:
+    """Random, so that no two states of an endpoint share one."""
     return secrets.token_hex(8)
 
 
@@ -47,15 +48,25 @@ class Endpoint:
     def told(self) -> dict[str, Any]:
         spec = self.spec
         return {
-            "name": spec.name, "host": spec.host, "port": spec.port, "owner": spec.owner, "model": spec.model,
-            "token": self.token, "weights": self.weights, "problem": self.problem,
+            "name": spec.name,
+            "host": spec.host,
+            "port": spec.port,
+            "owner": spec.owner,
+            "model": spec.model,
+            "token": self.token,
+            "weights": self.weights,
+            "problem": self.problem,
             "releases": {name: release.told() for name, release in self.releases.items()},
         }
 
     def stored(self) -> dict[str, Any]:
         spec = self.spec
         return {
-            "host": spec.host, "port": spec.port, "owner": spec.owner, "model": spec.model, "token": self.token,
+            "host": spec.host,
+            "port": spec.port,
+            "owner": spec.owner,
+            "model": spec.model,
+            "token": self.token,
             "weights": self.weights,
             "releases": {name: release.spec.told() for name, release in self.releases.items()},
         }

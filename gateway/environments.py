@@ -53,14 +53,25 @@ class Environments:
         wanted = self.folder / f".{place.digest}-{uuid.uuid4().hex[:8]}.txt"
         wanted.write_text("\n".join((*place.requirements, *WORKER_NEEDS)) + "\n")
         try:
-            if not await _run(log, self.limit, program, "venv", "--no-config", "--relocatable", "-p", place.python, str(spare)):
+            if not await _run(
+                log, self.limit, program, "venv", "--no-config", "--relocatable", "-p", place.python, str(spare)
+            ):
                 raise StartFailed(f"{because}, and there is no Python {place.python} on this machine.")
             python = str(spare / "bin" / "python")
             if not await _run(
-                log, self.limit, program, "pip", "install", "--compile-bytecode", "-p", python, "-r", str(wanted),
+                log,
+                self.limit,
+                program,
+                "pip",
+                "install",
+                "--compile-bytecode",
+                "-p",
+                python,
+                "-r",
+                str(wanted),
             ):
                 raise StartFailed(f"{because}, and building it failed: {last_line(log)}")
-            os.rename(spare, done)
+            spare.rename(done)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 wanted.unlink()
@@ -70,13 +81,13 @@ class Environments:
 async def _run(log: Path, limit: float, *command: str) -> bool:
     env = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
     env.pop("VIRTUAL_ENV", None)
-    with open(log, "ab") as out:
+    with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, env=env
         )
     try:
         return await asyncio.wait_for(process.wait(), limit) == 0
-    except asyncio.TimeoutError:
+    except TimeoutError:
         return False
     finally:
         if process.returncode is None:

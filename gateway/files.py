@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_json(path: Path, value: Any, durable: bool = False) -> None:
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
     """Replace the file; with `durable` it survives a power cut once this returns."""
     spare = path.with_name(f".{path.name}.{os.getpid()}")
     with open(spare, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
@@ -16,7 +16,7 @@ def write_json(path: Path, value: Any, durable: bool = False) -> None:
         if durable:
             file.flush()
             os.fsync(file.fileno())
-    os.replace(spare, path)
+    spare.replace(path)
     if durable:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -39,11 +39,11 @@ def bound_log(path: Path, most: int) -> None:
         size = path.stat().st_size
         if size <= most:
             return
-        with open(path, "r+b") as file:
+        with path.open("r+b") as file:
             file.seek(size - most // 2)
             rest = file.read(most // 2)
             file.truncate(0)
-        with open(path, "ab") as file:
+        with path.open("ab") as file:
             file.write(rest)
     except OSError:
         return
@@ -52,7 +52,7 @@ def bound_log(path: Path, most: int) -> None:
 def last_line(path: Path) -> str:
     """The last line of a log that says something, shortened; empty where there is none."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:

@@ -13,10 +13,22 @@ from gateway.errors import Unavailable
 from gateway.limits import Limits
 from gateway.upstream import Link
 
-HOP = frozenset((
-    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
-    b"transfer-encoding", b"upgrade", b"http2-settings", b"expect", b"content-length", b"proxy-connection",
-))
+HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+        b"expect",
+        b"content-length",
+        b"proxy-connection",
+    )
+)
 """Headers that speak of one connection, or are written anew."""
 HELD = 256 * 1024
 """Bytes of a body that wait here while no worker takes them."""
@@ -70,7 +82,11 @@ class FrontConnection(HttpConnection):
     streams = True
 
     def __init__(
-        self, limits: Limits, loop: asyncio.AbstractEventLoop, peers: set[HttpConnection], choice: Choice,
+        self,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        peers: set[HttpConnection],
+        choice: Choice,
     ) -> None:
         super().__init__(limits, loop, peers)
         self.choice = choice
@@ -106,7 +122,16 @@ class Exchange:
     """One request to one release. Goes on without its client: what the release answers is counted all the same."""
 
     __slots__ = (
-        "_task", "answering", "chunked", "client", "counted", "link", "release", "request", "started", "status",
+        "_task",
+        "answering",
+        "chunked",
+        "client",
+        "counted",
+        "link",
+        "release",
+        "request",
+        "started",
+        "status",
     )
 
     def __init__(self, client: FrontConnection, request: Request, release: Release) -> None:
@@ -126,8 +151,7 @@ class Exchange:
         if link is not None:
             self._send(link)
         else:
-            assert self.client is not None
-            self._task = self.client.loop.create_task(self._find())
+            self._task = asyncio.get_running_loop().create_task(self._find())
 
     async def _find(self) -> None:
         try:
@@ -240,7 +264,9 @@ class Exchange:
         if client is not None:
             client.exchange = None
             client.reply(
-                status, b"application/json", wire.error_body(status, message),
+                status,
+                b"application/json",
+                wire.error_body(status, message),
                 b"x-model-version: %d\r\nx-release: %b\r\n" % (self.release.version, self.release.name.encode())
                 + CLOCK.line(),
             )

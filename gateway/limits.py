@@ -23,7 +23,7 @@ def _request_timeout() -> float:
 class Limits:
     """Seconds and bytes."""
 
-    start: float = 120.0
+    start: float = 300.0
     """From launch to ready, the building of an environment apart."""
     build: float = 1_800.0
     """Building an environment for a model that needs other libraries."""

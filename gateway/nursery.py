@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from gateway import processes
@@ -98,14 +99,14 @@ class Nursery:
         processes.write(self.home.run, card)
         return card
 
-    async def end(self, card: processes.Card, polite: bool = True) -> None:
+    async def end(self, card: processes.Card, *, polite: bool = True) -> None:
         """End one process and forget it; takes at most `limits.stop` seconds and a little."""
         loop = asyncio.get_running_loop()
         for number, patience in ((signal.SIGTERM, self.limits.stop if polite else 0), (signal.SIGKILL, 5.0)):
             if patience:
                 processes.send(card, number)
             deadline = loop.time() + patience
-            while self.alive(card) and loop.time() < deadline:
+            while self.alive(card) and loop.time() < deadline:  # noqa: ASYNC110 - not our child, so no event
                 await asyncio.sleep(0.005)
         processes.remove(self.home.run, card.nonce)
         child = self.children.pop(card.nonce, None)
@@ -127,9 +128,9 @@ class Nursery:
         while True:
             if not await self._connect():
                 await self._start()
-            if self._ready.is_set():
-                assert self._reader is not None
-                while not self._reader.at_eof() and self._ready.is_set():
+            reader = self._reader
+            if reader is not None and self._ready.is_set():
+                while not reader.at_eof() and self._ready.is_set():  # noqa: ASYNC110 - the stream has no event for it
                     await asyncio.sleep(0.05)
                 log.warning("the zygote is gone, starting another")
                 self._disconnect()
@@ -193,12 +194,12 @@ class Nursery:
                 raise ConnectionError("the zygote ended")
             told = json.loads(line)
             if not isinstance(told, dict):
-                raise ValueError("not an object")
+                raise ConnectionError("the zygote answered nonsense")
             return told
 
     @staticmethod
     def _popen(command: list[str], env: dict[str, str], log_path: str) -> subprocess.Popen[bytes]:
-        with open(log_path, "ab") as out:
+        with Path(log_path).open("ab") as out:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True
             )

@@ -64,7 +64,7 @@ class Home:
     @property
     def _short(self) -> Path:
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        return Path("/tmp") / f"gateway-{os.getuid()}-{digest}"
+        return Path("/tmp") / f"gateway-{os.getuid()}-{digest}"  # noqa: S108 - `make` sees to it that it is ours
 
     def release(self, endpoint: str, name: str) -> Path:
         """Folder of one release. Both names are validated before they come here."""
@@ -97,4 +97,4 @@ def short(path: Path) -> Iterator[str]:
 
 def home(path: str | os.PathLike[str]) -> Home:
     """The gateway that lives at `path`."""
-    return Home(Path(os.path.realpath(os.path.expanduser(path))))
+    return Home(Path(os.path.realpath(Path(path).expanduser())))

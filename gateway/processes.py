@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -28,10 +28,12 @@ class Card:
 
 
 def path_of(run: Path, nonce: str) -> Path:
+    """Where the card lies."""
     return run / f"{nonce}.json"
 
 
 def write(run: Path, card: Card) -> None:
+    """From here on the process is known."""
     write_json(path_of(run, card.nonce), asdict(card))
 
 
@@ -46,41 +48,35 @@ def read(path: Path) -> Card | None:
 
 
 def cards(run: Path) -> list[Card]:
+    """All known processes, running or not."""
     return [card for path in sorted(run.glob("*.json")) if (card := read(path)) is not None]
 
 
 def remove(run: Path, nonce: str) -> None:
     """Forget a process: its card and its sockets."""
-    for ending in ("json", "sock", "ctl"):
+    for ending in ("json", "sock", "ctl", "order"):
         with contextlib.suppress(OSError):
-            os.unlink(run / f"{nonce}.{ending}")
+            (run / f"{nonce}.{ending}").unlink()
 
 
 def started(pid: int) -> str | None:
-    """When the process started, in the system's own words; None where it does not run (any more)."""
+    """When the process started, in ticks since boot; None where it does not run (any more)."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            rest = file.read().rpartition(b")")[2].split()
+        rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         return None if rest[0] in (b"Z", b"X") else rest[19].decode()
-    except FileNotFoundError:
-        if os.path.exists("/proc/self/stat"):
-            return None
     except (OSError, IndexError):
         return None
-    told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, begun = told.stdout.strip().partition(" ")
-    return None if not begun or state.startswith("Z") else begun.strip()
 
 
 def alive(card: Card) -> bool:
+    """Whether the process on the card runs."""
     return started(card.pid) == card.started
 
 
 def memory(pid: int) -> int | None:
     """Resident bytes, None where that cannot be told."""
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return None
 
@@ -90,6 +86,22 @@ def send(card: Card, number: int) -> None:
     if alive(card):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(card.pid, number)
+
+
+def is_free(lock: str) -> bool:
+    """Whether nobody holds the gateway's lock. Looking takes it for an instant, which its owner allows for."""
+    try:
+        handle = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(handle)
 
 
 def end_all(run: Path, polite: float) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import shutil
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gateway import processes, suitable
@@ -73,7 +73,7 @@ class Release:
     # What the front and the admin socket ask
 
     def kept(self) -> Link | None:
-        return self.worker.pool.kept() if self.worker is not None else None
+        return self.worker.pool.kept() if self.worker is not None and self._serving.is_set() else None
 
     async def linked(self) -> Link:
         """A connection to the worker, waiting for `limits.wait` where it is being replaced. Raises Unavailable."""
@@ -89,8 +89,7 @@ class Release:
                     try:
                         return await self.worker.pool.opened()
                     except OSError:
-                        self._suspect.set()
-                        await asyncio.sleep(0.01)
+                        self._doubt()
         raise Unavailable(f"The release {self.name} is {self.state}{': ' * bool(self.detail)}{self.detail}")
 
     def count(self, status: int, seconds: float) -> None:
@@ -103,9 +102,15 @@ class Release:
 
     def told(self) -> dict[str, Any]:
         return {
-            "name": self.name, "owner": self.spec.owner, "model": self.spec.model, "version": self.version,
-            "key": self.spec.key, "state": self.state, "detail": self.detail,
-            "pid": self.worker.card.pid if self.worker else None, "traffic": self.stats.told(),
+            "name": self.name,
+            "owner": self.spec.owner,
+            "model": self.spec.model,
+            "version": self.version,
+            "key": self.spec.key,
+            "state": self.state,
+            "detail": self.detail,
+            "pid": self.worker.card.pid if self.worker else None,
+            "traffic": self.stats.told(),
         }
 
     # Life
@@ -152,7 +157,6 @@ class Release:
             else:
                 once_ready, failures = True, 0
                 self.worker, self.state = worker, READY
-                self._suspect.clear()
                 self._serving.set()
                 log.info("%s/%s: ready, process %d", self.endpoint, self.name, worker.card.pid)
                 since = loop.time()
@@ -200,12 +204,25 @@ class Release:
 
     def _order(self, kind: str) -> Order:
         around, spec = self.around, self.spec
+        limits = around.limits
+        # What the front let through must not be too much for the worker.
+        roomy = replace(limits, head=2 * limits.head, connections=2 * limits.connections)
         self.nonce = uuid.uuid4().hex[:12]
         return Order(
-            nonce=self.nonce, endpoint=self.endpoint, release=self.name, version=spec.version, key=spec.key,
-            artifact_uri=spec.artifact_uri, tracking_uri=spec.tracking_uri, env=spec.env, folder=str(self.folder),
-            run=str(around.home.run), lock=str(around.home.lock), log=str(self.folder / "log"), kind=kind,
-            limits=asdict(around.limits),
+            nonce=self.nonce,
+            endpoint=self.endpoint,
+            release=self.name,
+            version=spec.version,
+            key=spec.key,
+            artifact_uri=spec.artifact_uri,
+            tracking_uri=spec.tracking_uri,
+            env=spec.env,
+            folder=str(self.folder),
+            run=str(around.home.run),
+            lock=str(around.home.lock),
+            log=str(self.folder / "log"),
+            kind=kind,
+            limits=asdict(roomy),
         )
 
     async def _awaited(self, card: Card) -> Worker:
@@ -232,7 +249,7 @@ class Release:
             await nursery.end(card, polite=False)
             raise
         if told.get("state") == READY and told.get("nonce") == card.nonce and told.get("key") == self.spec.key:
-            return Worker(card, control, Pool(str(self.around.home.run / f"{card.nonce}.sock")))
+            return Worker(card, control, Pool(str(self.around.home.run / f"{card.nonce}.sock"), self._doubt))
         await nursery.end(card)
         if told.get("place"):
             raise Elsewhere(suitable.Place(**{**told["place"], "requirements": tuple(told["place"]["requirements"])}))
@@ -246,6 +263,7 @@ class Release:
         asked: asyncio.Future[dict[str, Any]] | None = None
         while True:
             if asked is None:
+                self._suspect.clear()
                 asked = worker.control.ask(b"status")
             await asyncio.wait((worker.control.lost, asked), timeout=limits.ping, return_when=asyncio.FIRST_COMPLETED)
             if worker.control.lost.done():
@@ -253,6 +271,9 @@ class Release:
             if asked.done():
                 told = asked.result()
                 answered, asked = loop.time(), None
+                if self._suspect.is_set():
+                    continue  # it may have answered before what made us doubt
+                self._serving.set()
                 if told.get("stuck"):
                     return f"A request took longer than {limits.request:g} seconds; the worker was replaced."
                 if over := self._over_memory(worker.card):
@@ -260,9 +281,14 @@ class Release:
                 waits = (worker.control.lost, loop.create_task(self._suspect.wait()))
                 await asyncio.wait(waits, timeout=limits.ping_every, return_when=asyncio.FIRST_COMPLETED)
                 waits[1].cancel()
-                self._suspect.clear()
             elif loop.time() - answered > limits.ping + (limits.request if worker.pool.busy else 0):
                 return f"The worker said nothing for {loop.time() - answered:.0f} seconds; it was replaced."
+
+    def _doubt(self) -> None:
+        """The worker may be gone: requests wait until it answers, or until another one does."""
+        if self.worker is not None:
+            self._serving.clear()
+            self._suspect.set()
 
     def _over_memory(self, card: Card) -> str:
         bound, used = self.spec.memory, processes.memory(card.pid) if self.spec.memory else None
@@ -273,7 +299,7 @@ class Release:
     async def _drain(self, worker: Worker, patience: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
-        while worker.pool.busy and loop.time() < deadline:
+        while worker.pool.busy and loop.time() < deadline:  # noqa: ASYNC110 - a count, looked at a few times
             await asyncio.sleep(0.01)
 
     async def _end(self, worker: Worker) -> None:
@@ -293,5 +319,3 @@ class Elsewhere(Exception):
 def _complain(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("a release's task ended", exc_info=task.exception())
-
-

@@ -58,7 +58,7 @@ class Scorer:
         from mlflow.exceptions import MlflowException
 
         if self.columns is not None and content_type == "application/json":
-            quick = self._score_doubles(body)
+            quick = self._score_doubles(body, self.columns)
             if quick is not None:
                 return Answer(200, JSON, quick)
         try:
@@ -68,7 +68,7 @@ class Scorer:
         except MlflowException as error:
             return Answer(error.get_http_status_code(), JSON, error.serialize_as_json().encode())
 
-    def _score_doubles(self, body: bytes) -> bytes | None:
+    def _score_doubles(self, body: bytes, columns: list[str]) -> bytes | None:
         """The answer to a plain table of numbers, None where MLflow's own code must look at it.
 
         Casting column by column is most of what a small request costs; a table of nothing but numbers for a
@@ -77,34 +77,32 @@ class Scorer:
         import numpy as np
         import pandas as pd
 
-        assert self.columns is not None
         try:
             parsed = json.loads(body)
             if type(parsed) is not dict or len(parsed) != 1:
                 return None
             table = parsed.get("dataframe_split")
-            if type(table) is not dict or table.keys() != {"columns", "data"} or table["columns"] != self.columns:
+            if type(table) is not dict or table.keys() != {"columns", "data"} or table["columns"] != columns:
                 return None
             rows = table["data"]
-            width = len(self.columns)
+            width = len(columns)
             if type(rows) is not list or not rows or any(type(row) is not list or len(row) != width for row in rows):
                 return None
             kinds = set(map(type, chain.from_iterable(rows)))
             if kinds != {float} and not (kinds <= {float, int} and _exact(rows)):
                 return None
-            frame = pd.DataFrame(np.array(rows, dtype=np.float64), columns=self.columns)
+            frame = pd.DataFrame(np.array(rows, dtype=np.float64), columns=columns)
             out = io.StringIO()
             self._server.predictions_to_json(self.model.predict(frame), out)
             return out.getvalue().encode()
-        except Exception:
-            # Whatever is wrong is worded by MLflow's own path, which is asked next.
+        except Exception:  # noqa: BLE001 - whatever is wrong is worded by MLflow's own path, which is asked next
             return None
 
     async def ask_app(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> Answer:
         """Any other request (another path, another method), answered by MLflow's own application."""
         if self._app is None:
             self._app = self._server.init(self.model)
-        if not asyncio.iscoroutinefunction(getattr(type(self._app), "__call__", None)):
+        if not hasattr(self._app, "openapi"):  # an MLflow of the years when this was not FastAPI
             return Answer(404, JSON, b'{"detail":"Not Found"}')
         return await _call(self._app, method, target, headers, body)
 
@@ -121,7 +119,7 @@ def _double_columns(model: Any, schema: Any) -> list[str] | None:
         metadata = model.metadata
         if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
             return None
-        if metadata._is_signature_from_type_hint() or metadata._is_type_hint_from_example():
+        if metadata._is_signature_from_type_hint() or metadata._is_type_hint_from_example():  # noqa: SLF001 - no public way
             return None
         if any(column.type != DataType.double or not column.required for column in schema.inputs):
             return None
@@ -132,7 +130,11 @@ def _double_columns(model: Any, schema: Any) -> list[str] | None:
 
 
 async def _call(
-    app: Any, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes,
+    app: Any,
+    method: bytes,
+    target: bytes,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes,
 ) -> Answer:
     """One request to an ASGI application, its answer collected."""
     path, _, query = target.partition(b"?")
@@ -159,9 +161,19 @@ async def _call(
 
     extras: list[tuple[bytes, bytes]] = []
     scope = {
-        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "scheme": "http",
-        "method": method.decode("latin-1"), "path": unquote(path.decode("latin-1")), "raw_path": path,
-        "query_string": query, "root_path": "", "headers": headers, "client": None, "server": None, "state": {},
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": method.decode("latin-1"),
+        "path": unquote(path.decode("latin-1")),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": headers,
+        "client": None,
+        "server": None,
+        "state": {},
     }
     await app(scope, receive, send)
     return Answer(status, kind, b"".join(parts), b"".join(b"%b: %b\r\n" % pair for pair in extras))

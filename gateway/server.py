@@ -63,7 +63,11 @@ class Gateway:
     # The admin socket's verbs
 
     def state(self) -> dict[str, Any]:
-        return {"format": stored.FORMAT, "supervisor": os.getppid(), "endpoints": {name: endpoint.told() for name, endpoint in self.endpoints.items()}}
+        return {
+            "format": stored.FORMAT,
+            "supervisor": os.getppid(),
+            "endpoints": {name: endpoint.told() for name, endpoint in self.endpoints.items()},
+        }
 
     async def put_endpoint(self, name: str, body: Mapping[str, Any]) -> Endpoint:
         """Create it, or move it to another port. Refused (409): another owner, another model, a port in use."""
@@ -74,9 +78,13 @@ class Gateway:
                 raise _other_owner(found)
             if found is not None and found.spec == wanted and found.server is not None:
                 return found
-            taken = next((e for e in self.endpoints.values() if e is not found and _place(e.spec) == _place(wanted)), None)
+            taken = next(
+                (e for e in self.endpoints.values() if e is not found and _place(e.spec) == _place(wanted)), None
+            )
             if taken is not None:
-                raise Refused(409, f"The endpoint {taken.spec.name} already serves on {wanted.host}:{wanted.port}.", PORT_TAKEN)
+                raise Refused(
+                    409, f"The endpoint {taken.spec.name} already serves on {wanted.host}:{wanted.port}.", PORT_TAKEN
+                )
             listener = await self.sockets.listen(wanted.host, wanted.port)
             endpoint = found or Endpoint(wanted)
             before, endpoint.spec = endpoint.spec, wanted
@@ -100,7 +108,9 @@ class Gateway:
             found = endpoint.releases.get(release)
             if found is not None:
                 if (found.spec.key, found.spec.version) != (wanted.key, wanted.version):
-                    raise Refused(409, f"The release {release} is of {found.spec.key}, not of {wanted.key}.", OTHER_IDENTITY)
+                    raise Refused(
+                        409, f"The release {release} is of {found.spec.key}, not of {wanted.key}.", OTHER_IDENTITY
+                    )
                 if found.spec.memory != wanted.memory:
                     found.spec = replace(found.spec, memory=wanted.memory)
                     await self._save()
@@ -167,7 +177,9 @@ class Gateway:
         admin = await self.sockets.listen_unix(str(self.home.admin))
         await self._restore()
         self.nursery.start()
-        self._admin = await loop.create_unix_server(lambda: AdminConnection(self.limits, loop, self.admins, self), sock=admin)
+        self._admin = await loop.create_unix_server(
+            lambda: AdminConnection(self.limits, loop, self.admins, self), sock=admin
+        )
         for work in (sweep(self.peers), sweep(self.admins), self._upkeep(), _watch_parent()):
             task = loop.create_task(work)
             self._tasks.add(task)
@@ -255,14 +267,14 @@ def _place(wanted: spec.EndpointSpec) -> tuple[str, int]:
 async def _watch_parent() -> None:
     """End at once when the supervisor is gone: its successor needs the ports, and takes over the workers."""
     parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 - the system has no event for it
         await asyncio.sleep(0.2)
     os._exit(1)
 
 
 def _raise_files() -> None:
     with contextlib.suppress(OSError, ValueError):
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
 
 
@@ -279,16 +291,14 @@ def main() -> None:
     """`python -m gateway.server HOME HOST FD`; started by the supervisor only."""
     import uvloop
 
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     _raise_files()
     line = socket.socket(fileno=int(sys.argv[3]))
     loop = uvloop.new_event_loop()
     try:
         loop.run_until_complete(serve(paths.home(sys.argv[1]), sys.argv[2], line))
     except GatewayError as error:
-        log.error("%s", error)
+        log.critical("%s", error)
         sys.exit(1)
 
 

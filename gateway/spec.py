@@ -12,6 +12,8 @@ from gateway.errors import Refused
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 LONGEST = 4_096
 """Characters of any text."""
+WHOLE = 100
+"""Percent."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ def endpoint(name: str, body: Mapping[str, Any], host: str) -> EndpointSpec:
     _only(body, EndpointSpec)
     port = _whole(body, "port", 1, 65_535)
     return EndpointSpec(
-        name=name_of(name, "endpoint"), host=_text(body, "host", host), port=port, owner=_text(body, "owner"),
+        name=name_of(name, "endpoint"),
+        host=_text(body, "host", host),
+        port=port,
+        owner=_text(body, "owner"),
         model=_text(body, "model"),
     )
 
@@ -70,10 +75,15 @@ def release(name: str, body: Mapping[str, Any]) -> ReleaseSpec:
     if env not in ("auto", "local"):
         raise Refused(400, "env must be auto or local.")
     return ReleaseSpec(
-        name=name_of(name, "release"), owner=_text(body, "owner"), model=_text(body, "model"),
-        version=_whole(body, "version", 0, 2**53), key=_text(body, "key"), artifact_uri=_text(body, "artifact_uri"),
+        name=name_of(name, "release"),
+        owner=_text(body, "owner"),
+        model=_text(body, "model"),
+        version=_whole(body, "version", 0, 2**53),
+        key=_text(body, "key"),
+        artifact_uri=_text(body, "artifact_uri"),
         tracking_uri=_text(body, "tracking_uri") if body.get("tracking_uri") is not None else None,
-        memory=_whole(body, "memory", 1, 2**53) if body.get("memory") is not None else None, env=env,
+        memory=_whole(body, "memory", 1, 2**53) if body.get("memory") is not None else None,
+        env=env,
     )
 
 
@@ -84,9 +94,9 @@ def weights(body: Mapping[str, Any]) -> tuple[dict[str, int], str]:
         raise Refused(400, "weights takes an object: weights (name to percent) and seen (the token).")
     for name, weight in given.items():
         name_of(name, "release")
-        if type(weight) is not int or not 0 <= weight <= 100:
+        if type(weight) is not int or not 0 <= weight <= WHOLE:
             raise Refused(400, f"The weight of {name} must be a whole number from 0 to 100.")
-    if given and sum(given.values()) != 100:
+    if given and sum(given.values()) != WHOLE:
         raise Refused(400, f"The weights must sum to 100, not {sum(given.values())}, or be empty.")
     return {name: weight for name, weight in given.items() if weight}, seen
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 from typing import Any
 
 STEP = math.log(1.08)
@@ -21,7 +22,7 @@ class Stats:
 
     def count(self, status: int, seconds: float) -> None:
         self.requests += 1
-        if status != 200:
+        if status != HTTPStatus.OK:
             self.errors += 1
         bucket = int(math.log(max(seconds * 1000, LEAST) / LEAST) / STEP)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
@@ -38,6 +39,8 @@ class Stats:
 
     def told(self) -> dict[str, Any]:
         return {
-            "requests": self.requests, "errors": self.errors, "p50_ms": self.quantile(0.5),
+            "requests": self.requests,
+            "errors": self.errors,
+            "p50_ms": self.quantile(0.5),
             "p95_ms": self.quantile(0.95),
         }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,10 +41,10 @@ def load(path: Path, host: str) -> list[Kept]:
         if value["format"] != FORMAT:
             raise ValueError(f"format {value['format']!r}")
         return [_kept(name, told, host) for name, told in value["endpoints"].items()]
-    except (Refused, TypeError, KeyError, AttributeError, ValueError) as error:
+    except (Refused, TypeError, KeyError, AttributeError, ValueError):
         aside = path.with_name(f"{path.name}.{time.time_ns()}")
-        os.replace(path, aside)
-        log.error("the state cannot be read (%s: %s); it was put aside as %s", type(error).__name__, error, aside)
+        path.replace(aside)
+        log.exception("the state cannot be read; it was put aside as %s", aside)
         return []
 
 

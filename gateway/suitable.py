@@ -97,5 +97,5 @@ def _describe(model: Path) -> dict[str, Any]:
     flavors = found.get("flavors") if isinstance(found, dict) else None
     flavor = flavors.get("python_function") if isinstance(flavors, dict) else None
     if not isinstance(flavor, dict) or not isinstance(flavor.get("loader_module"), str):
-        raise ValueError("the model has no flavour python_function")
+        raise ValueError("the model has no flavour python_function")  # noqa: TRY004 - the value of a file
     return {**flavor, "mlflow_version": str(found.get("mlflow_version") or "")}

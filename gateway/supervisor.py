@@ -80,10 +80,14 @@ class Supervisor:
         env = dict(os.environ)
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self.home.code), env.get("PYTHONPATH"))))
         env.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        with open(self.home.log, "ab") as out:
+        with self.home.log.open("ab") as out:
             self.server = subprocess.Popen(
                 [sys.executable, "-m", "gateway.server", str(self.home.path), self.host, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=env,
+                pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         theirs.close()
@@ -157,7 +161,7 @@ class Supervisor:
 
 def take_lock(home: Home) -> Any:
     """The open lock file, with our pid in it. Raises GatewayError where another gateway holds it."""
-    file = open(home.lock, "a+", opener=lambda name, flags: os.open(name, flags, 0o600))
+    file = os.fdopen(os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -192,7 +196,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _listen_unix(path: str) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+        Path(path).unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
@@ -230,4 +234,4 @@ def _link_code(home: Home) -> None:
     with contextlib.suppress(FileNotFoundError):
         spare.unlink()
     spare.symlink_to(package)
-    os.replace(spare, home.code / "gateway")
+    spare.replace(home.code / "gateway")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
 HEAD_MOST = 64 * 1024
@@ -37,6 +38,8 @@ class Link(asyncio.Protocol):
         self._left: int | None = None
         self._bodiless = False
         self._paused = False
+        self._dropped = False
+        """Whether it is us who ended it."""
 
     def carry(self, sink: Sink, data: bytes, bodiless: bool) -> None:
         """Send the head of a request, and what there is of its body; `bodiless` where the answer to it is (HEAD)."""
@@ -61,6 +64,7 @@ class Link(asyncio.Protocol):
     def drop(self) -> None:
         """Give up the request: the connection cannot be used again."""
         self.sink = None
+        self._dropped = True
         if not self.closed:
             self.transport.abort()
 
@@ -71,6 +75,8 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self.pool.links.discard(self)
+        if not self._dropped and not self.pool.closed:
+            self.pool.doubt()
         if self in self.pool.idle:
             self.pool.idle.remove(self)
         sink, self.sink = self.sink, None
@@ -127,8 +133,10 @@ class Link(asyncio.Protocol):
 class Pool:
     """All connections to one worker process."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, doubt: Callable[[], None]) -> None:
         self.path = path
+        self.doubt = doubt
+        """Called when a connection ends from the other side: workers end none while they live."""
         self.links: set[Link] = set()
         self.idle: list[Link] = []
         self.closed = False

@@ -8,8 +8,13 @@ from typing import Any
 
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 CODES = {
-    400: "BAD_REQUEST", 404: "RESOURCE_DOES_NOT_EXIST", 409: "RESOURCE_CONFLICT", 500: "INTERNAL_ERROR",
-    502: "BAD_GATEWAY", 503: "TEMPORARILY_UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
+    400: "BAD_REQUEST",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    409: "RESOURCE_CONFLICT",
+    500: "INTERNAL_ERROR",
+    502: "BAD_GATEWAY",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
 }
 """Error codes in the style of MLflow's own answers."""
 
@@ -18,7 +23,11 @@ def head(status: int, content_type: bytes, length: int, extra: bytes = b"") -> b
     """Status line and headers without the empty line that ends them."""
     kind = b"content-type: %b\r\n" % content_type if content_type else b""
     return b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\n%b" % (
-        status, REASONS.get(status, b"Unknown"), kind, length, extra,
+        status,
+        REASONS.get(status, b"Unknown"),
+        kind,
+        length,
+        extra,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import json
 import os
@@ -78,7 +77,7 @@ class Worker:
     def load_and_score(self) -> None:
         try:
             scorer = self._load()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a model's code may raise anything, exits included
             traceback.print_exc()
             self._tell("failed", _words(error))
             return
@@ -88,7 +87,7 @@ class Worker:
         gc.freeze()
         self.scorer = scorer
         self._tell("ready", "")
-        self.score()
+        self.score(scorer)
 
     def _load(self) -> Scorer | None:
         order = self.order
@@ -105,21 +104,20 @@ class Worker:
             mlflow.set_tracking_uri(order.tracking_uri)
         return Scorer(model)
 
-    def score(self) -> None:
-        """Answer one job after the other, for ever."""
-        assert self.scorer is not None
+    def score(self, scorer: Scorer) -> None:
+        """Answer one job after the other, until one takes so long that another thread takes over."""
         while True:
             job = self.jobs.get()
+            job.running = True
             if job.late:
                 continue
-            job.running = threading.get_ident()
             try:
-                answer = self.scorer.score(job.body, job.content_type)
-            except Exception:
+                answer = scorer.score(job.body, job.content_type)
+            except Exception:  # noqa: BLE001 - an error that nobody answers is a client that hangs
                 traceback.print_exc()
                 answer = BROKEN
-            if job.given_up():
-                return  # another thread took over
+            if not job.claim():
+                return
             self.loop.call_soon_threadsafe(job.finish, answer)
 
     def _tell(self, state: str, detail: str) -> None:
@@ -159,7 +157,7 @@ class Worker:
         await stop.wait()
         guard.cancel()
         deadline = self.loop.time() + self.limits.stop
-        while self.pending and self.loop.time() < deadline:
+        while self.pending and self.loop.time() < deadline:  # noqa: ASYNC110 - a count, looked at a few times
             await asyncio.sleep(0.01)
         await asyncio.sleep(0)
 
@@ -173,44 +171,52 @@ class Worker:
             found = processes.read(card)
             missing = missing + 1 if found is None or found.pid != os.getpid() else 0
             now = self.loop.time()
-            free_since = (free_since if free_since is not None else now) if _free(self.order.lock) else None
+            free_since = (free_since if free_since is not None else now) if processes.is_free(self.order.lock) else None
             if missing > 1 or (free_since is not None and now - free_since >= self.limits.abandoned):
                 stop.set()
 
     def give_up(self, job: Job) -> None:
         """Answer a job that takes too long; the thread in it is lost, another goes on with the rest."""
+        if not job.claim():
+            return
         job.late = True
-        if job.running:
+        if job.running and self.scorer is not None:
             self.stuck = True
-            threading.Thread(target=self.score, name="scoring", daemon=True).start()
+            threading.Thread(target=self.score, args=(self.scorer,), name="scoring", daemon=True).start()
         job.finish(LATE)
 
     def status(self) -> dict[str, Any]:
         place = asdict(self.place) if self.place else None
         return {
-            "state": self.state, "detail": self.detail, "stuck": self.stuck, "place": place, "pid": os.getpid(),
-            "nonce": self.order.nonce, "key": self.order.key,
+            "state": self.state,
+            "detail": self.detail,
+            "stuck": self.stuck,
+            "place": place,
+            "pid": os.getpid(),
+            "nonce": self.order.nonce,
+            "key": self.order.key,
         }
 
 
 class Job:
     """One body to score."""
 
-    __slots__ = ("body", "connection", "content_type", "late", "running", "timer")
+    __slots__ = ("_claimed", "body", "connection", "content_type", "late", "running", "timer")
 
     def __init__(self, connection: WorkerConnection, body: bytes, content_type: str | None) -> None:
         self.connection = connection
         self.body = body
         self.content_type = content_type
         self.late = False
-        self.running = 0
-        """The thread that works on it."""
+        """Given up before anybody began with it."""
+        self.running = False
+        self._claimed = threading.Lock()
         worker = connection.worker
         self.timer = worker.loop.call_later(worker.limits.request, worker.give_up, self)
 
-    def given_up(self) -> bool:
-        """Asked again after scoring: the loop may have lost patience meanwhile."""
-        return self.late
+    def claim(self) -> bool:
+        """Whether the caller is the one to answer: the scoring thread, or the loop that lost patience."""
+        return self._claimed.acquire(blocking=False)
 
     def finish(self, answer: Answer) -> None:
         self.timer.cancel()
@@ -233,9 +239,10 @@ class WorkerConnection(HttpConnection):
             self.worker.jobs.put(job)
             return
         scorer = self.worker.scorer
-        assert scorer is not None
         if request.method == b"GET" and path in (b"/ping", b"/health"):
             self.answer(HEALTHY)
+        elif scorer is None:
+            self.answer(BROKEN)
         elif request.method == b"GET" and path == b"/version":
             self.answer(Answer(200, JSON, scorer.version))
         else:
@@ -244,7 +251,7 @@ class WorkerConnection(HttpConnection):
     async def _ask_app(self, scorer: Scorer, request: Request) -> None:
         try:
             answer = await scorer.ask_app(request.method, request.target, request.headers, request.take())
-        except Exception:
+        except Exception:  # noqa: BLE001 - as above
             traceback.print_exc()
             answer = BROKEN
         self.answer(answer)
@@ -289,21 +296,6 @@ def _words(error: BaseException) -> str:
     """The error in one line, without traceback."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
-
-
-def _free(lock: str) -> bool:
-    """Whether nobody holds the gateway's lock. Looking takes it for an instant, which its owner allows for."""
-    try:
-        handle = os.open(lock, os.O_RDONLY)
-    except OSError:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
 
 
 def serve(order: Order) -> None:

@@ -38,7 +38,7 @@ def rehearse() -> None:
     import numpy as np
     import packaging.requirements  # noqa: F401
     import pandas as pd
-    import sklearn.ensemble  # noqa: F401
+    import sklearn.ensemble
     import sklearn.linear_model
     import sklearn.pipeline
     import sklearn.preprocessing
@@ -50,9 +50,9 @@ def rehearse() -> None:
     from gateway.scoring import Scorer
 
     frame = pd.DataFrame(np.eye(ROWS), columns=[f"c{n}" for n in range(ROWS)])
-    model = sklearn.pipeline.make_pipeline(
-        sklearn.preprocessing.StandardScaler(), sklearn.linear_model.Ridge()
-    ).fit(frame, np.arange(ROWS))
+    model = sklearn.pipeline.make_pipeline(sklearn.preprocessing.StandardScaler(), sklearn.linear_model.Ridge()).fit(
+        frame, np.arange(ROWS)
+    )
     signature = ModelSignature(
         inputs=Schema([ColSpec("double", name) for name in frame.columns]), outputs=Schema([ColSpec("double")])
     )
@@ -67,7 +67,11 @@ def rehearse() -> None:
         for form in ("cloudpickle", "skops"):
             saved = Path(folder) / f"{form}-saved"
             mlflow.sklearn.save_model(
-                model, str(saved), signature=signature, input_example=frame, pip_requirements=["scikit-learn"],
+                model,
+                str(saved),
+                signature=signature,
+                input_example=frame,
+                pip_requirements=["scikit-learn"],
                 serialization_format=form,
             )
             copy = artifacts.fetch(str(saved), None, Path(folder) / form)
@@ -108,7 +112,7 @@ class Zygote:
                 card = processes.read(processes.path_of(self.place.run, NONCE))
                 if card is not None and card.pid != os.getpid():
                     return
-                free = worker._free(str(self.place.lock))
+                free = processes.is_free(str(self.place.lock))
                 free_since = (free_since if free_since is not None else now) if free else None
                 if free_since is not None and now - free_since >= self.limits.abandoned:
                     return
@@ -134,9 +138,7 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             self._be(order)
-        card = processes.Card(
-            pid, processes.started(pid) or "", order.nonce, order.endpoint, order.release, order.key
-        )
+        card = processes.Card(pid, processes.started(pid) or "", order.nonce, order.endpoint, order.release, order.key)
         processes.write(Path(order.run), card)
         return {"pid": pid, "started": card.started}
 
@@ -156,7 +158,7 @@ class Zygote:
             random.seed()
             sys.modules["numpy"].random.seed()
             worker.serve(order)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - nothing of a child may go on in the parent's code
             traceback.print_exc()
         finally:
             with contextlib.suppress(BaseException):

@@ -82,7 +82,7 @@ class DeployerContract:
         raise NotImplementedError
 
     @pytest.fixture
-    def mend(self) -> Callable[[], None]:
+    def mend(self) -> Callable[[], object]:
         """Makes the broken version one that can."""
         raise NotImplementedError
 
@@ -299,7 +299,7 @@ class DeployerContract:
         assert seen.key == broken_version.identity.key
 
     def test_a_failed_release_is_started_again_by_a_launch(
-        self, bench: Bench, broken_version: Version, mend: Callable[[], None]
+        self, bench: Bench, broken_version: Version, mend: Callable[[], object]
     ) -> None:
         release = bench.failed(broken_version)
         mend()
@@ -355,9 +355,7 @@ class DeployerContract:
         bench.launched(make_version(1))
         assert list(bench.deployer.check(bench.target)) == []
 
-    def test_check_names_a_place_that_belongs_to_somebody_else(
-        self, bench: Bench, make_version: MakeVersion
-    ) -> None:
+    def test_check_names_a_place_that_belongs_to_somebody_else(self, bench: Bench, make_version: MakeVersion) -> None:
         bench.launched(make_version(1))
         assert list(bench.deployer.check(replace(bench.target, owner="somebody-else")))
         assert list(bench.deployer.check(replace(bench.target, model="another.model")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -24,7 +25,9 @@ pytestmark = pytest.mark.slow
 
 
 def version_of(number: int, artifacts: Path) -> Version:
-    return Version(Identity("prod.model", number, 1_700_000_000_000 + number, str(artifacts)), Status.READY, str(artifacts))
+    return Version(
+        Identity("prod.model", number, 1_700_000_000_000 + number, str(artifacts)), Status.READY, str(artifacts)
+    )
 
 
 def target_at(home: Path, port: int, **more: Any) -> Target:
@@ -64,8 +67,8 @@ class TestLocalEndpoint(DeployerContract):
         return version_of(9, tmp_path / "nothing-here")
 
     @pytest.fixture
-    def mend(self, tmp_path: Path) -> Callable[[], None]:
-        return lambda: [shutil.copytree(world.linear(), tmp_path / "nothing-here"), None][-1]
+    def mend(self, tmp_path: Path) -> Callable[[], object]:
+        return lambda: shutil.copytree(world.linear(), tmp_path / "nothing-here")
 
     @pytest.fixture
     def wait_until(self) -> WaitUntil:
@@ -78,7 +81,7 @@ class TestLocalEndpoint(DeployerContract):
     @pytest.fixture
     def traffic(self, target: Target) -> Callable[[], Any]:
         def come() -> None:
-            connection = world.http.client.HTTPConnection("127.0.0.1", target.settings["port"])
+            connection = http.client.HTTPConnection("127.0.0.1", target.settings["port"])
             for _ in range(10):
                 assert world.send(connection).status == 200
             connection.close()
@@ -136,7 +139,7 @@ def test_a_gateway_that_does_not_run_is_started_by_observing(tmp_path: Path) -> 
 
 def test_a_gateway_that_must_not_be_started_is_told_how_to(tmp_path: Path) -> None:
     target = target_at(tmp_path / "gateway", world.free_port(), autostart=False)
-    with pytest.raises(Transient, match="python.* -m gateway --home .* starts one"):
+    with pytest.raises(Transient, match=r"python.* -m gateway --home .* starts one"):
         LocalEndpoint(None).observe(target)
     assert len(LocalEndpoint(None).check(target)) == 1
     assert control.status(tmp_path / "gateway") is None

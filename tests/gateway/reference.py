@@ -19,7 +19,7 @@ from tests.gateway import world
 def serving(model: Path) -> Iterator[int]:
     """Its port."""
     port = world.free_port()
-    command, env = scoring_server.get_cmd(str(model), port=port, host="127.0.0.1")
+    command, env = scoring_server.get_cmd(str(model), port=port, host="127.0.0.1")  # type: ignore[arg-type]
     env = {**env, "PATH": os.pathsep.join((str(Path(sys.executable).parent), env.get("PATH", "")))}
     with subprocess.Popen(
         command.split(), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

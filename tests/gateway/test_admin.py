@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway import control, processes
+from gateway.errors import GatewayError
 from tests.gateway import world
 from tests.gateway.world import Endpoint
 
@@ -32,10 +32,10 @@ def ask(endpoint: Endpoint, method: str, path: str, body: Any = None) -> tuple[i
 
 
 def test_only_the_owner_of_the_home_may_connect(endpoint: Endpoint) -> None:
-    mode = os.stat(endpoint.home / "admin.sock").st_mode
+    mode = (endpoint.home / "admin.sock").stat().st_mode
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o600
-    assert stat.S_IMODE(os.stat(endpoint.home / "run").st_mode) == 0o700
+    assert stat.S_IMODE((endpoint.home / "run").stat().st_mode) == 0o700
 
 
 def test_putting_an_endpoint_again_changes_nothing(endpoint: Endpoint) -> None:
@@ -60,7 +60,8 @@ def test_a_port_in_use_is_one_clear_sentence(endpoint: Endpoint) -> None:
         code, told = ask(endpoint, "PUT", "/endpoints/busy", {"port": port, "owner": "tests", "model": "m"})
     assert code == 409
     assert told == {
-        "error_code": "PORT_TAKEN", "message": f"127.0.0.1:{port} cannot be listened on: Address already in use.",
+        "error_code": "PORT_TAKEN",
+        "message": f"127.0.0.1:{port} cannot be listened on: Address already in use.",
     }
     code, told = ask(endpoint, "PUT", "/endpoints/busy", {"port": endpoint.port, "owner": "tests", "model": "m"})
     assert (code, told["error_code"]) == (409, "PORT_TAKEN")
@@ -136,8 +137,16 @@ def test_weights_are_compared_and_written_in_one(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     "weights",
     [
-        {"r1": 50}, {"r1": 101}, {"r1": -1, "r2": 101}, {"r1": 50.0, "r2": 50}, {"r1": True, "r2": 99}, {"r1": "100"},
-        [["r1", 100]], None, {"../r1": 100}, {"R1": 100},
+        {"r1": 50},
+        {"r1": 101},
+        {"r1": -1, "r2": 101},
+        {"r1": 50.0, "r2": 50},
+        {"r1": True, "r2": 99},
+        {"r1": "100"},
+        [["r1", 100]],
+        None,
+        {"../r1": 100},
+        {"R1": 100},
     ],
 )
 def test_weights_that_mean_nothing_are_refused(endpoint: Endpoint, weights: Any) -> None:
@@ -194,9 +203,20 @@ def test_names_that_could_be_anything_else_are_refused(endpoint: Endpoint, name:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": "1"}, {"version": -1}, {"version": True}, {"key": ""}, {"key": 5}, {"artifact_uri": None},
-        {"artifact_uri": "x" * 5000}, {"artifact_uri": "a\nb"}, {"memory": 0}, {"memory": "1g"}, {"env": "conda"},
-        {"surprise": 1}, {"owner": None}, {"tracking_uri": 3},
+        {"version": "1"},
+        {"version": -1},
+        {"version": True},
+        {"key": ""},
+        {"key": 5},
+        {"artifact_uri": None},
+        {"artifact_uri": "x" * 5000},
+        {"artifact_uri": "a\nb"},
+        {"memory": 0},
+        {"memory": "1g"},
+        {"env": "conda"},
+        {"surprise": 1},
+        {"owner": None},
+        {"tracking_uri": 3},
     ],
 )
 def test_a_release_that_means_nothing_is_refused_in_words(endpoint: Endpoint, change: dict[str, Any]) -> None:
@@ -258,12 +278,12 @@ def test_a_damaged_state_file_does_not_keep_the_gateway_from_starting(tmp_path: 
 
 def test_limits_that_mean_nothing_are_one_clear_sentence(tmp_path: Any) -> None:
     (tmp_path / "limits.json").write_text('{"wait": "long"}')
-    with pytest.raises(control.GatewayError, match="wait must be a number above zero"):
+    with pytest.raises(GatewayError, match="wait must be a number above zero"):
         control.start(tmp_path)
 
 
 def test_the_client_is_told_when_nobody_answers(tmp_path: Any) -> None:
     assert control.status(tmp_path) is None
     assert control.stop(tmp_path) is False
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         control.ask(tmp_path, "GET", "/state")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +30,7 @@ def test_a_small_share_is_spread_not_bunched() -> None:
     balance = Balance({"old": 90, "new": 10})
     turns = [balance.next() for _ in range(100)]
     places = [n for n, name in enumerate(turns) if name == "new"]
-    assert {after - before for before, after in zip(places, places[1:], strict=False)} == {10}
+    assert {after - before for before, after in pairwise(places)} == {10}
 
 
 def test_nothing_serves_where_there_are_no_weights() -> None:

@@ -17,7 +17,8 @@ from tests.gateway.world import BODY, Endpoint
 
 pytestmark = pytest.mark.slow
 MIB = 1 << 20
-LIMITS = {"body": 2 * MIB, "head": 16 * 1024, "stall": 1.5, "head_time": 1.5, "idle": 2.0, "connections": 200}
+CONNECTIONS = 200
+LIMITS = {"body": 2 * MIB, "head": 16 * 1024, "stall": 1.5, "head_time": 1.5, "idle": 2.0, "connections": CONNECTIONS}
 POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 WHOLE = POST + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 
@@ -168,7 +169,10 @@ def test_a_large_body_in_chunks_that_arrive_slowly_is_answered(endpoint: Endpoin
 
 
 def test_requests_in_one_write_are_answered_in_order(endpoint: Endpoint) -> None:
-    bodies = [world.json.dumps({"dataframe_split": {"columns": world.COLUMNS, "data": [[float(n)] * 4]}}).encode() for n in range(40)]
+    bodies = [
+        json.dumps({"dataframe_split": {"columns": world.COLUMNS, "data": [[float(n)] * 4]}}).encode()
+        for n in range(40)
+    ]
     with connect(endpoint) as peer:
         peer.sendall(b"".join(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies))
         answers = read_answers(peer, len(bodies))
@@ -298,7 +302,7 @@ def test_a_client_that_does_not_read_is_dropped(endpoint: Endpoint) -> None:
 
 def test_too_many_connections_are_refused_and_later_ones_served(endpoint: Endpoint) -> None:
     with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(connect(endpoint)) for _ in range(LIMITS["connections"] + 5)]
+        peers = [stack.enter_context(connect(endpoint)) for _ in range(CONNECTIONS + 5)]
         peers[-1].sendall(WHOLE)
         assert b"HTTP/1.1 503" in read_all(peers[-1])
     world.wait_until(lambda: endpoint.ask().status == 200)
@@ -310,10 +314,15 @@ def test_nobody_reaches_the_gateway_or_the_worker_beside_the_protocol(endpoint: 
 
 
 def test_headers_of_one_connection_are_not_passed_on(endpoint: Endpoint) -> None:
-    answer = endpoint.ask(headers={
-        "Content-Type": "application/json", "Connection": "keep-alive, X-Secret", "X-Secret": "1",
-        "X-Model-Version": "99", "X-Release": "forged",
-    })
+    answer = endpoint.ask(
+        headers={
+            "Content-Type": "application/json",
+            "Connection": "keep-alive, X-Secret",
+            "X-Secret": "1",
+            "X-Model-Version": "99",
+            "X-Release": "forged",
+        }
+    )
     assert (answer.headers["x-model-version"], answer.release) == ("1", "r1")
 
 

@@ -68,7 +68,9 @@ def test_a_python_model_gets_a_process_of_its_own(endpoint: Endpoint) -> None:
     endpoint.weigh({"r1": 100})
 
 
-@pytest.mark.parametrize("estimator", ["HistGradientBoostingRegressor", "RandomForestRegressor", "KNeighborsRegressor", "KMeans"])
+@pytest.mark.parametrize(
+    "estimator", ["HistGradientBoostingRegressor", "RandomForestRegressor", "KNeighborsRegressor", "KMeans"]
+)
 def test_models_that_use_openmp_answer_after_a_fork(endpoint: Endpoint, estimator: str) -> None:
     endpoint.ready(estimator.lower(), fitted(estimator), 4)
     assert "gateway.zygote" in parent_of(endpoint.release(estimator.lower())["pid"])
@@ -88,14 +90,18 @@ def fitted(estimator: str) -> Path:
 
     kinds: dict[str, Any] = {
         "HistGradientBoostingRegressor": HistGradientBoostingRegressor(max_iter=5),
-        "RandomForestRegressor": RandomForestRegressor(5, n_jobs=2), "KNeighborsRegressor": KNeighborsRegressor(),
+        "RandomForestRegressor": RandomForestRegressor(5, n_jobs=2),
+        "KNeighborsRegressor": KNeighborsRegressor(),
         "KMeans": KMeans(3, n_init=1),
     }
     frame = pd.DataFrame(np.random.default_rng(3).normal(size=(200, 4)), columns=world.COLUMNS)
     model = kinds[estimator].fit(frame, frame.sum(axis=1))
     path = world.folder() / estimator
     mlflow.sklearn.save_model(
-        model, str(path), signature=infer_signature(frame, model.predict(frame)), pip_requirements=["scikit-learn"],
+        model,
+        str(path),
+        signature=infer_signature(frame, model.predict(frame)),
+        pip_requirements=["scikit-learn"],
         serialization_format="cloudpickle",
     )
     return path
@@ -138,7 +144,9 @@ def script(path: Path, text: str) -> str:
 
 def test_an_environment_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = tmp_path / "count"
-    build = script(tmp_path / "uv", f'if test "$1" = venv; then echo x >>{count}; for last; do :; done; mkdir "$last"; fi')
+    build = script(
+        tmp_path / "uv", f'if test "$1" = venv; then echo x >>{count}; for last; do :; done; mkdir "$last"; fi'
+    )
     monkeypatch.setattr(environments, "uv", lambda: build)
 
     async def thrice() -> list[str]:
@@ -167,7 +175,9 @@ def test_a_process_that_dies_while_it_loads_is_told(endpoint: Endpoint) -> None:
 
 
 def test_a_request_beyond_its_time_is_answered_504_and_the_worker_replaced(endpoint: Endpoint) -> None:
-    model = world.python_model("sleeps", "import time\nif model_input.iloc[0, 0] > 100:\n    time.sleep(30)\nreturn [1.0]")
+    model = world.python_model(
+        "sleeps", "import time\nif model_input.iloc[0, 0] > 100:\n    time.sleep(30)\nreturn [1.0]"
+    )
     endpoint.ready("sleeps", model, 9)
     endpoint.weigh({"sleeps": 100})
     pid = endpoint.release("sleeps")["pid"]
@@ -260,7 +270,8 @@ def test_a_model_with_other_libraries_gets_an_environment_of_its_own(
     bootstrap = Path(__file__).parents[2] / ".venv-uv" / "bin"
     monkeypatch.setenv("PATH", os.pathsep.join((os.environ["PATH"], str(bootstrap))))
     model = world.python_model(
-        "other", "import six\nreturn [float(six.__version__.split('.')[1])]",
+        "other",
+        "import six\nreturn [float(six.__version__.split('.')[1])]",
         (f"mlflow=={metadata.version('mlflow')}", "six==1.16.0"),
     )
     assert metadata.version("six") != "1.16.0"

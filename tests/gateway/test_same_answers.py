@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,7 +46,8 @@ BODIES: dict[str, tuple[bytes, dict[str, str]]] = {
     "word in a cell": (split([["x", 1.0, 2.0, 3.0]]), world.JSON),
     "nan": (b'{"dataframe_split": {"columns": ["c0","c1","c2","c3"], "data": [[NaN, 1.0, 2.0, 3.0]]}}', world.JSON),
     "infinity": (
-        b'{"dataframe_split": {"columns": ["c0","c1","c2","c3"], "data": [[Infinity, 1.0, 2.0, 3.0]]}}', world.JSON,
+        b'{"dataframe_split": {"columns": ["c0","c1","c2","c3"], "data": [[Infinity, 1.0, 2.0, 3.0]]}}',
+        world.JSON,
     ),
     "huge": (split([[1e308, -1e308, 1e-320, 0.0]]), world.JSON),
     "columns in another order": (split([ROW], COLUMNS[::-1]), world.JSON),
@@ -60,7 +60,10 @@ BODIES: dict[str, tuple[bytes, dict[str, str]]] = {
     "no columns": (json.dumps({"dataframe_split": {"data": [ROW]}}).encode(), world.JSON),
     "an index": (split([ROW, ROW], index=[5, 6]), world.JSON),
     "an unknown key": (split([ROW], shape=4), world.JSON),
-    "params": (json.dumps({"dataframe_split": {"columns": COLUMNS, "data": [ROW]}, "params": {"a": 1}}).encode(), world.JSON),
+    "params": (
+        json.dumps({"dataframe_split": {"columns": COLUMNS, "data": [ROW]}, "params": {"a": 1}}).encode(),
+        world.JSON,
+    ),
     "records": (json.dumps({"dataframe_records": [RECORD, RECORD]}).encode(), world.JSON),
     "inputs": (json.dumps({"inputs": [RECORD]}).encode(), world.JSON),
     "inputs by column": (json.dumps({"inputs": {name: [1.0, 2.0] for name in COLUMNS}}).encode(), world.JSON),
@@ -90,10 +93,27 @@ BODIES: dict[str, tuple[bytes, dict[str, str]]] = {
     "chat": (b'{"messages": [{"role": "user", "content": "hello"}]}', world.JSON),
 }
 OTHERS = [
-    ("GET", "/ping"), ("GET", "/health"), ("GET", "/version"), ("GET", "/ping?x=1"), ("POST", "/ping"), ("HEAD", "/ping"),
-    ("GET", "/invocations"), ("PUT", "/invocations"), ("DELETE", "/invocations"), ("OPTIONS", "/invocations"),
-    ("GET", "/"), ("GET", "/nope"), ("POST", "/nope"), ("GET", "/docs"), ("GET", "/redoc"), ("GET", "/openapi.json"),
-    ("GET", "/ping/"), ("GET", "/%70ing"), ("GET", "//ping"), ("PATCH", "/version"), ("GET", "/../ping"),
+    ("GET", "/ping"),
+    ("GET", "/health"),
+    ("GET", "/version"),
+    ("GET", "/ping?x=1"),
+    ("POST", "/ping"),
+    ("HEAD", "/ping"),
+    ("GET", "/invocations"),
+    ("PUT", "/invocations"),
+    ("DELETE", "/invocations"),
+    ("OPTIONS", "/invocations"),
+    ("GET", "/"),
+    ("GET", "/nope"),
+    ("POST", "/nope"),
+    ("GET", "/docs"),
+    ("GET", "/redoc"),
+    ("GET", "/openapi.json"),
+    ("GET", "/ping/"),
+    ("GET", "/%70ing"),
+    ("GET", "//ping"),
+    ("PATCH", "/version"),
+    ("GET", "/../ping"),
     ("TRACE", "/ping"),
 ]
 
@@ -157,7 +177,12 @@ def test_every_other_request_gets_the_same_answer(pair: Pair, method: str, path:
 
 
 cells = st.one_of(
-    st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.none(), st.text(max_size=3), st.just([1.0]),
+    st.floats(),
+    st.integers(-(2**70), 2**70),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=3),
+    st.just([1.0]),
 )
 numbers = st.one_of(st.floats(), st.floats(-1e6, 1e6), st.integers(-(2**54), 2**54))
 tables = st.one_of(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway import control
 from tests.gateway import world
 from tests.gateway.load import load
 from tests.gateway.world import BODY, Endpoint
@@ -41,7 +42,12 @@ def test_a_kept_connection_gets_the_releases_by_their_weights(endpoint: Endpoint
 
 def test_every_answer_names_the_release_and_its_version(endpoint: Endpoint) -> None:
     endpoint.weigh({"r2": 100})
-    for answer in (endpoint.ask(), endpoint.ask(b"{"), endpoint.ask(b"", "GET", "/ping"), endpoint.ask(b"", "GET", "/nope")):
+    for answer in (
+        endpoint.ask(),
+        endpoint.ask(b"{"),
+        endpoint.ask(b"", "GET", "/ping"),
+        endpoint.ask(b"", "GET", "/nope"),
+    ):
         assert (answer.release, answer.headers["x-model-version"]) == ("r2", "2")
 
 
@@ -79,7 +85,11 @@ def test_a_client_that_left_is_counted_all_the_same(endpoint: Endpoint) -> None:
     endpoint.weigh({"r1": 100})
     for _ in range(4):
         with socket.create_connection(("127.0.0.1", endpoint.port)) as peer:
-            peer.sendall(b"POST /invocations HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
+            peer.sendall(
+                b"POST /invocations HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                % len(BODY)
+                + BODY
+            )
     world.wait_until(lambda: endpoint.release("r1")["traffic"]["requests"] == 4)
 
 
@@ -91,7 +101,7 @@ def test_twenty_swaps_under_load_lose_nothing(endpoint: Endpoint) -> None:
             endpoint.ready(new, world.linear(), 100 + n)
             endpoint.weigh({new: 100})
             if n:
-                code, _ = world.control.ask(endpoint.home, "DELETE", f"/endpoints/e/releases/{old}")
+                code, _ = control.ask(endpoint.home, "DELETE", f"/endpoints/e/releases/{old}")
                 assert code == 204
     assert set(told.statuses) == {200}
     assert {f"s{n}" for n in range(19)} <= set(told.releases)
@@ -110,7 +120,7 @@ def test_requests_in_flight_are_answered_when_their_release_is_retired(endpoint:
 
         time.sleep(0.3)  # it is on its way, the model sleeps a second
         endpoint.weigh({"r1": 100})
-        assert world.control.ask(endpoint.home, "DELETE", "/endpoints/e/releases/slow")[0] == 204
+        assert control.ask(endpoint.home, "DELETE", "/endpoints/e/releases/slow")[0] == 204
         assert "slow" not in endpoint.state["releases"]
         answer = asked.result()
     assert (answer.status, answer.release) == (200, "slow")

@@ -55,8 +55,12 @@ def _linear(form: str) -> Path:
     model = make_pipeline(StandardScaler(), Ridge()).fit(frame, frame.sum(axis=1))
     path = folder() / f"linear-{form}"
     mlflow.sklearn.save_model(
-        model, str(path), signature=infer_signature(frame, model.predict(frame)), input_example=frame.head(1),
-        pip_requirements=["mlflow", "scikit-learn"], serialization_format=form,
+        model,
+        str(path),
+        signature=infer_signature(frame, model.predict(frame)),
+        input_example=frame.head(1),
+        pip_requirements=["mlflow", "scikit-learn"],
+        serialization_format=form,
     )
     return path
 
@@ -80,7 +84,9 @@ def python_model(name: str, source: str, requirements: tuple[str, ...] = ("mlflo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow would like type hints and an example
         mlflow.pyfunc.save_model(
-            str(path), python_model=str(code), signature=infer_signature(frame, [1.0]),
+            str(path),
+            python_model=str(code),
+            signature=infer_signature(frame, [1.0]),
             pip_requirements=list(requirements),
         )
     return path
@@ -161,8 +167,12 @@ class Endpoint:
 
     def spec(self, artifacts: Path, version: int = 1, **more: Any) -> dict[str, Any]:
         return {
-            "owner": self.owner, "model": self.model, "version": version, "key": f"{version}-abcdef",
-            "artifact_uri": str(artifacts), **more,
+            "owner": self.owner,
+            "model": self.model,
+            "version": version,
+            "key": f"{version}-abcdef",
+            "artifact_uri": str(artifacts),
+            **more,
         }
 
     def launch(self, name: str, artifacts: Path, version: int = 1, **more: Any) -> None:
@@ -188,7 +198,11 @@ class Endpoint:
         return self
 
     def ask(
-        self, body: bytes = BODY, method: str = "POST", path: str = "/invocations", headers: dict[str, str] | None = None,
+        self,
+        body: bytes = BODY,
+        method: str = "POST",
+        path: str = "/invocations",
+        headers: dict[str, str] | None = None,
         timeout: float = 30.0,
     ) -> Answered:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -199,7 +213,10 @@ class Endpoint:
 
 
 def send(
-    connection: http.client.HTTPConnection, body: bytes = BODY, method: str = "POST", path: str = "/invocations",
+    connection: http.client.HTTPConnection,
+    body: bytes = BODY,
+    method: str = "POST",
+    path: str = "/invocations",
     headers: dict[str, str] | None = None,
 ) -> Answered:
     connection.request(method, path, body or None, JSON if headers is None else headers)
