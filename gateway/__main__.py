@@ -31,6 +31,8 @@ def main() -> int:
     except OSError as error:
         sys.stderr.write(f"{given.home} cannot be used as a gateway's home: {error}.\n")
         return 1
+    sys.stdout.write(f"The gateway in {supervisor.home.path} runs; its log is {supervisor.home.log}.\n")
+    sys.stdout.flush()
     supervisor.run()
     return 0
 

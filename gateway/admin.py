@@ -29,6 +29,7 @@ class Gateway(Protocol):
     async def put_release(self, name: str, release: str, body: Mapping[str, Any]) -> Release: ...
     async def put_weights(self, name: str, body: Mapping[str, Any]) -> Endpoint: ...
     async def delete_release(self, name: str, release: str) -> None: ...
+    async def delete_endpoint(self, name: str) -> None: ...
 
 
 class AdminConnection(HttpConnection):
@@ -71,6 +72,9 @@ class AdminConnection(HttpConnection):
                 return 200, wire.json_body((await gateway.put_weights(name, _json(request))).told())
             case ("PUT", "endpoints", name, "releases", release):
                 return 202, wire.json_body((await gateway.put_release(name, release, _json(request))).told())
+            case ("DELETE", "endpoints", name):
+                await gateway.delete_endpoint(name)
+                return 204, b""
             case ("DELETE", "endpoints", name, "releases", release):
                 await gateway.delete_release(name, release)
                 return 204, b""

@@ -170,7 +170,8 @@ class Exchange:
         request = self.request
         self.link = link
         lines = [b"%b %b HTTP/1.1" % (request.method, request.target)]
-        lines += [b"%b: %b" % pair for pair in request.headers if pair[0] not in HOP]
+        hop = _hop(request)
+        lines += [b"%b: %b" % pair for pair in request.headers if pair[0] not in hop]
         body = request.take()
         if request.complete and (request.chunked or request.length is not None):
             lines.append(b"content-length: %d" % len(body))
@@ -180,9 +181,10 @@ class Exchange:
             lines.append(b"transfer-encoding: chunked")
             self.chunked = True
             body = _chunk(body)
-        link.carry(self, b"\r\n".join(lines) + b"\r\n\r\n" + body, bodiless=request.method == b"HEAD")
         if self.client is not None:
-            self.client.hold(False)
+            self.client.hold(held=False)
+        # The last thing here: it may tell at once that the worker takes no more for now.
+        link.carry(self, b"\r\n".join(lines) + b"\r\n\r\n" + body, bodiless=request.method == b"HEAD")
 
     def feed(self) -> None:
         """More of the body arrived, or its end."""
@@ -275,6 +277,14 @@ class Exchange:
         if self.counted:
             self.counted = False
             self.release.count(status, time.perf_counter() - self.started)
+
+
+def _hop(request: Request) -> frozenset[bytes]:
+    """Headers that are not passed on; the client may name more of them in its `connection`."""
+    named = request.header(b"connection")
+    if named is None or named.lower() in (b"keep-alive", b"close"):
+        return HOP
+    return HOP | {name.strip() for name in named.lower().split(b",")}
 
 
 def _chunk(body: bytes) -> bytes:

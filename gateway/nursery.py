@@ -38,6 +38,9 @@ class Nursery:
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         """Processes started from here, by nonce, so that they are reaped."""
         self._ready = asyncio.Event()
+        self._known = asyncio.Event()
+        """Whether there is a zygote, or it is clear that there is none for now."""
+        self._asks: set[asyncio.Task[dict[str, Any]]] = set()
         self._why = ""
         self._asking = asyncio.Lock()
         self._reader: asyncio.StreamReader | None = None
@@ -66,17 +69,31 @@ class Nursery:
         try:
             async with asyncio.timeout(patience):
                 while True:
-                    await self._ready.wait()
+                    await self._known.wait()
+                    if not self._ready.is_set():
+                        break
                     try:
-                        told = await self._ask(asdict(order))
+                        told = await self._asked(asdict(order))
                     except (OSError, ValueError):
-                        self._ready.clear()
                         self._disconnect()
                         continue
                     return self._card(order, told["pid"], told["started"])
         except TimeoutError:
-            why = self._why or "it takes too long"
-            raise StartFailed(f"The process that releases are forked from does not start: {why}") from None
+            pass
+        why = self._why or "it takes too long"
+        raise StartFailed(f"The process that releases are forked from does not start: {why}")
+
+    async def settled(self) -> None:
+        """Wait until every worker that was asked for has its card, whoever stopped waiting for it."""
+        if self._asks:
+            await asyncio.wait(self._asks)
+
+    async def _asked(self, what: dict[str, Any]) -> dict[str, Any]:
+        """As `_ask`, to its end even where the caller is cancelled: the next answer must not be taken for this one."""
+        task = asyncio.get_running_loop().create_task(self._ask(what))
+        self._asks.add(task)
+        task.add_done_callback(self._asks.discard)
+        return await asyncio.shield(task)
 
     def spawn(self, order: Order, python: str | None) -> processes.Card:
         """A worker in a process of its own, with another interpreter where one is named."""
@@ -136,6 +153,7 @@ class Nursery:
                 self._disconnect()
             else:
                 log.error("the zygote does not start: %s", self._why)
+                self._known.set()
                 await asyncio.sleep(PAUSE)
 
     async def _connect(self) -> bool:
@@ -153,6 +171,7 @@ class Nursery:
             return False
         self._why = ""
         self._ready.set()
+        self._known.set()
         return True
 
     async def _start(self) -> None:
@@ -180,6 +199,8 @@ class Nursery:
 
     def _disconnect(self) -> None:
         self._ready.clear()
+        if not self._why:
+            self._known.clear()
         if self._writer is not None:
             self._writer.close()
         self._reader = self._writer = None

@@ -66,9 +66,13 @@ class Home:
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
         return Path("/tmp") / f"gateway-{os.getuid()}-{digest}"  # noqa: S108 - `make` sees to it that it is ours
 
+    @property
+    def releases(self) -> Path:
+        return self.path / "releases"
+
     def release(self, endpoint: str, name: str) -> Path:
         """Folder of one release. Both names are validated before they come here."""
-        return self.path / "releases" / endpoint / name
+        return self.releases / endpoint / name
 
     def make(self) -> None:
         """Create the folders, readable by their owner only. Raises OSError, or PermissionError if not ours."""
@@ -78,7 +82,7 @@ class Home:
             found = self._short.lstat()
             if found.st_uid != os.getuid() or found.st_mode & 0o077:
                 raise PermissionError(f"{self._short} belongs to somebody else")
-        for folder in (self.run, self.envs, self.code, self.path / "releases"):
+        for folder in (self.run, self.envs, self.code, self.releases):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

@@ -127,6 +127,7 @@ class Release:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await self.around.nursery.settled()
         worker, self.worker = self.worker, None
         self._serving.clear()
         if worker is not None:

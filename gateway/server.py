@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -157,6 +158,20 @@ class Gateway:
             endpoint.ending[release] = task
             task.add_done_callback(lambda _: endpoint.ending.pop(release, None))
 
+    async def delete_endpoint(self, name: str) -> None:
+        """Give its port back. Absent: nothing to do. Refused (409): it has releases."""
+        async with self._writing:
+            found = self.endpoints.get(name)
+            if found is None:
+                return
+            if found.releases:
+                raise Refused(409, f"The endpoint {name} has releases.", LIVE)
+            del self.endpoints[name]
+            await self._save()
+            if found.server is not None:
+                found.server.close()
+            await self.sockets.close(found.spec.host, found.spec.port)
+
     def endpoint(self, name: str) -> Endpoint:
         found = self.endpoints.get(name)
         if found is None:
@@ -199,8 +214,16 @@ class Gateway:
             # The counts start again, so the token must not be the one that they were kept under.
             endpoint.set_weights(kept.weights, new_token())
         await self._save()
+        await asyncio.to_thread(self._tidy)
         for endpoint in self.endpoints.values():
             await self._listen(endpoint)
+
+    def _tidy(self) -> None:
+        """Remove the files of releases that are not there any more."""
+        for folder in self.home.releases.glob("*/*"):
+            endpoint = self.endpoints.get(folder.parent.name)
+            if endpoint is None or folder.name not in endpoint.releases:
+                shutil.rmtree(folder, ignore_errors=True)
 
     async def _listen(self, endpoint: Endpoint) -> None:
         try:
@@ -225,8 +248,9 @@ class Gateway:
             bound_log(self.home.log, self.limits.log)
             wanted = {NONCE}
             for endpoint in self.endpoints.values():
-                if endpoint.server is None:
-                    await self._listen(endpoint)
+                async with self._writing:
+                    if endpoint.server is None:
+                        await self._listen(endpoint)
                 for release in endpoint.releases.values():
                     wanted.add(release.nonce)
                     bound_log(release.folder / "log", self.limits.log)

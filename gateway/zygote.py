@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import logging
 import os
 import random
 import select
@@ -49,6 +50,9 @@ def rehearse() -> None:
     from gateway import artifacts, suitable
     from gateway.scoring import Scorer
 
+    said = logging.getLogger("mlflow")
+    level = said.level
+    said.setLevel(logging.ERROR)  # it has advice on how the rehearsed model is saved
     frame = pd.DataFrame(np.eye(ROWS), columns=[f"c{n}" for n in range(ROWS)])
     model = sklearn.pipeline.make_pipeline(sklearn.preprocessing.StandardScaler(), sklearn.linear_model.Ridge()).fit(
         frame, np.arange(ROWS)
@@ -79,6 +83,7 @@ def rehearse() -> None:
             scorer = Scorer(copy)
             for body, kind in bodies:
                 scorer.score(body, kind)
+    said.setLevel(level)
 
 
 class Zygote:

@@ -239,8 +239,19 @@ def test_an_enormous_body_is_refused(endpoint: Endpoint) -> None:
     connection.close()
 
 
+def test_an_endpoint_without_releases_gives_its_port_back(endpoint: Endpoint) -> None:
+    code, told = ask(endpoint, "DELETE", "/endpoints/e")
+    assert (code, told["error_code"]) == (409, "LIVE")
+    other = Endpoint(endpoint.home, "short-lived")
+    assert other.ask(b"", "GET", "/ping").status == 503
+    for _ in range(2):
+        assert ask(endpoint, "DELETE", "/endpoints/short-lived")[0] == 204
+    with pytest.raises(ConnectionRefusedError):
+        other.ask()
+
+
 def test_anything_else_is_not_found(endpoint: Endpoint) -> None:
-    for method, path in (("GET", "/"), ("POST", "/state"), ("DELETE", "/endpoints/e"), ("GET", "/endpoints/e/weights")):
+    for method, path in (("GET", "/"), ("POST", "/state"), ("DELETE", "/state"), ("GET", "/endpoints/e/weights")):
         assert ask(endpoint, method, path)[0] == 404
 
 

@@ -239,3 +239,23 @@ def test_a_successor_takes_over_the_workers_of_a_gateway_that_was_killed(tmp_pat
 def test_a_home_whose_path_is_too_long_for_a_socket_works(tmp_path: Path) -> None:
     with world.running(tmp_path / ("long" * 20) / ("path" * 20)) as home:
         assert Endpoint(home).serving(world.linear()).ask().status == 200
+
+
+def test_files_of_a_release_that_is_gone_are_removed_at_the_next_start(tmp_path: Path) -> None:
+    left = tmp_path / "gateway" / "releases" / "e" / "gone"
+    left.mkdir(parents=True)
+    with world.running(tmp_path / "gateway"):
+        assert not left.exists()
+
+
+def test_where_there_is_no_zygote_releases_get_processes_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken" / "sklearn"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('no such thing')\n")
+    model = world.python_model("without-sklearn", "return [7.0]")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    with world.running(tmp_path / "gateway") as home:
+        endpoint = Endpoint(home).serving(model)
+        assert endpoint.ask().json() == {"predictions": [7.0]}

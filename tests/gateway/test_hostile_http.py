@@ -313,7 +313,7 @@ def test_nobody_reaches_the_gateway_or_the_worker_beside_the_protocol(endpoint: 
         assert endpoint.ask(b"", "GET", path, {}).status == 404
 
 
-def test_headers_of_one_connection_are_not_passed_on(endpoint: Endpoint) -> None:
+def test_a_client_cannot_forge_what_an_answer_says_of_its_release(endpoint: Endpoint) -> None:
     answer = endpoint.ask(
         headers={
             "Content-Type": "application/json",
