@@ -234,9 +234,10 @@ class SqliteLedger:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        application, form, tables = (
+        # The tables are counted first: another process may be making them now, and its mark comes with them at once.
+        tables, application, form = (
             connection.execute(query).fetchone()[0]
-            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+            for query in ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
         )
         if tables and application != APPLICATION:
             raise Terminal(f"ledger {self.path}: the file is another program's database; name another file")
