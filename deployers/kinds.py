@@ -43,6 +43,13 @@ def place(kind: str, settings: Mapping[str, Any]) -> str:
     return str(_module(kind).place(kind, settings))
 
 
+def environment(kind: str, settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """`{"python": "3.11.7", "packages": {name: version}}` that every release gets there; None: each has its own."""
+    found = getattr(_module(kind), "environment", None)
+    answer: Mapping[str, Any] | None = found(settings) if found is not None else None
+    return answer
+
+
 def _module(kind: str) -> Any:
     return import_module(_where(kind).partition(":")[0])
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import http.client
 import json
 import os
+import platform
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +30,8 @@ from watcher.values import Example, Kind, Observed, Probe, Release, SeenRelease,
 
 SHAPE = Kind.ENDPOINT
 HOST = "127.0.0.1"
+LOCK = "lock"
+"""In the gateway's home: held while a gateway owns it."""
 ABSENT = "absent"
 """Token of an endpoint that was never launched to."""
 NEEDED = ("httptools", "uvloop", "sklearn", "mlflow.sklearn")
@@ -75,7 +82,17 @@ class LocalEndpoint:
         self._retry = Retry(attempts=2, budget=CALL)
 
     def observe(self, target: Target) -> Observed:
-        told = self._endpoint(target)
+        """What the gateway says; where none runs and `launch` may start one, nothing serves.
+
+        Looking never starts a gateway: `plan` and `status` look too.
+        """
+        try:
+            answer = self._retry(lambda: _request(_home(target), "GET", "/state", None, None, CALL))
+        except _NotRunning as error:
+            if _autostart(target.settings) and not _held(_home(target)):
+                return Observed(token=ABSENT)
+            raise Transient(str(error)) from error
+        told = _endpoints(_expect(answer, 200)).get(_name(target))
         if told is None:
             return Observed(token=ABSENT)
         ours = (told["owner"], told["model"]) == (target.owner, target.model)
@@ -164,7 +181,7 @@ class LocalEndpoint:
         return _port_problems(_host(target.settings), _port(target.settings))
 
     def _endpoint(self, target: Target) -> dict[str, Any] | None:
-        answer = _expect(self._started(target, "GET", "/state"), 200)
+        answer = _expect(self._call(target, "GET", "/state"), 200)
         return _endpoints(answer).get(_name(target))
 
     def _mine(self, target: Target) -> dict[str, Any] | None:
@@ -206,6 +223,25 @@ def build(tracking_uri: str | None) -> Deployer:
 def place(kind: str, settings: Mapping[str, Any]) -> str:
     """`local-endpoint:127.0.0.1:5001`: one public port of this machine."""
     return f"{kind}:{_host(settings)}:{_port(settings)}"
+
+
+def environment(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The Python and the packages that every release gets, None where each may have an environment of its own."""
+    if settings.get("env") != "local" and find_uv() is not None:
+        return None
+    return _installed()
+
+
+@functools.cache
+def _installed() -> Mapping[str, Any]:
+    packages = {found.name: found.version for found in distributions()}
+    return {"python": platform.python_version(), "packages": packages}
+
+
+def find_uv() -> str | None:
+    """The `uv` that builds environments: beside this Python, or on the path."""
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.is_file() else shutil.which("uv")
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -345,6 +381,18 @@ def _port(settings: Mapping[str, Any]) -> int:
     if type(port) is not int or not 0 < port <= HIGHEST_PORT:
         raise UserError(f"A local endpoint's `port` must be a whole number from 1 to 65535, not {plain(port)}.")
     return port
+
+
+def _held(home: Path) -> bool:
+    """Whether a gateway owns the home: one that is being restarted does not answer for a moment."""
+    try:
+        with (home / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _autostart(settings: Mapping[str, Any]) -> bool:

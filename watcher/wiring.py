@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from watcher.ports import Deployer, Ledger, Line, Stored
 from watcher.reconcile import Loop
 from watcher.settings import Settings, Watched
 from watcher.telling import TellingLedger
-from watcher.values import Example
+from watcher.values import Example, Target
 
 MOST_SAMPLE = 10_000_000
 """Bytes of a probe's sample file."""
@@ -41,7 +41,8 @@ class App:
         """What the settings say about a model, None where they do not name it."""
         from watcher import config
 
-        return config.watched(self.settings, model, shapes=deployers.shape, place=deployers.place)
+        found = config.watched(self.settings, model, shapes=deployers.shape, place=deployers.place)
+        return found and replace(found, targets=tuple(_with_environment(target) for target in found.targets))
 
     def shared_places(self, models: Sequence[str]) -> tuple[str, ...]:
         """One sentence for each place that two of these models would share."""
@@ -170,6 +171,14 @@ def build(
     worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     loop = Loop(sources, ledger, settings.limits, clock, worker, settings.poll.evidence)
     return App(settings, registry, ledger, loop, clock)
+
+
+def _with_environment(target: Target) -> Target:
+    """The target, with what its releases run in where the user's file does not say: the judge compares with it."""
+    if "environment" in target.settings:
+        return target
+    found = deployers.environment(target.kind, target.settings)
+    return replace(target, settings={**target.settings, "environment": found}) if found else target
 
 
 def _sample(folder: Path) -> Callable[[str], Example]:

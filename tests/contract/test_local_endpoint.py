@@ -18,8 +18,9 @@ from gateway import control
 from tests.contract.deployer_suite import Bench, DeployerContract, MakeVersion, WaitUntil
 from tests.gateway import world
 from watcher.errors import Terminal, Transient, UserError
+from watcher.naming import release_name
 from watcher.ports import Deployer
-from watcher.values import Example, Identity, Kind, Status, Target, Version
+from watcher.values import Example, Identity, Kind, Observed, Release, Status, Target, Version
 
 pytestmark = pytest.mark.slow
 
@@ -128,11 +129,16 @@ class TestLocalEndpoint(DeployerContract):
             bench.deployer.observe(replace(bench.target, settings={"port": 5001}))
 
 
-def test_a_gateway_that_does_not_run_is_started_by_observing(tmp_path: Path) -> None:
+def test_a_gateway_that_does_not_run_serves_nothing_and_is_started_by_a_launch_not_by_a_look(tmp_path: Path) -> None:
     home = tmp_path / "gateway"
+    target = target_at(home, world.free_port())
+    version = Version(Identity(target.model, 1, 1, "models:/m-1"), Status.READY, str(tmp_path / "nothing"))
     try:
-        assert LocalEndpoint(None).observe(target_at(home, world.free_port())).releases == ()
+        assert LocalEndpoint(None).observe(target) == Observed(token="absent")
+        assert control.status(home) is None
+        LocalEndpoint(None).launch(Release(target, release_name(version.identity), version))
         assert control.status(home) is not None
+        assert [seen.version for seen in LocalEndpoint(None).observe(target).releases] == [1]
     finally:
         control.stop(home)
 
