@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import deployers
-from deployers.local_endpoint import LocalEndpoint
+from deployers.local_endpoint import ABSENT, LocalEndpoint
 from gateway import control
 from tests.contract.deployer_suite import Bench, DeployerContract, MakeVersion, WaitUntil
 from tests.gateway import world
@@ -134,7 +134,7 @@ def test_a_gateway_that_does_not_run_serves_nothing_and_is_started_by_a_launch_n
     target = target_at(home, world.free_port())
     version = Version(Identity(target.model, 1, 1, "models:/m-1"), Status.READY, str(tmp_path / "nothing"))
     try:
-        assert LocalEndpoint(None).observe(target) == Observed(token="absent")
+        assert LocalEndpoint(None).observe(target) == Observed(token=ABSENT)
         assert control.status(home) is None
         LocalEndpoint(None).launch(Release(target, release_name(version.identity), version))
         assert control.status(home) is not None
