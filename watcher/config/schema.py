@@ -26,7 +26,10 @@ def schema() -> dict[str, Any]:
     ]
     definitions["Model"]["oneOf"] = [{"required": ["name"]}, {"required": ["match"]}]
     described = {"description": definitions["Model"]["properties"]["targets"]["description"]}
-    definitions["Model"]["if"] = {"properties": {"mode": {"const": "advise", "description": "Judge only."}}, "required": ["mode"]}
+    definitions["Model"]["if"] = {
+        "properties": {"mode": {"const": "advise", "description": "Judge only."}},
+        "required": ["mode"],
+    }
     definitions["Model"]["else"] = {"required": ["targets"], "properties": {"targets": {"minItems": 1, **described}}}
     return made
 
