@@ -16,7 +16,9 @@ def tell(world: World, decision: Decision) -> Decision:
     """The decision with its new lines, and a record that remembers what was told."""
     told, lines = dict(decision.record.told), list(decision.lines)
     for number in sorted(world.verdicts):
-        verdict = world.verdicts[number]
+        verdict, version = world.verdicts[number], world.snapshot.version(number)
+        if version is not None and version.call is not None:
+            continue  # called already: what the rules would say of it now is no news
         name, text = f"verdict:{verdict.identity.key}", f"{verdict.call}:{verdict.reason}"
         if told.get(name) != text:
             told[name] = text
