@@ -40,13 +40,13 @@ def _verdict(line: Line, data: Mapping[str, Any]) -> str:
     findings = [finding for finding in _list(data.get("findings")) if isinstance(finding, Mapping)]
     if call == "wins":
         numbers = sorted((f for f in findings if f.get("measured") and f.get("bound")), key=_primary_first)
-        said = [_measured(f) for f in numbers[:MOST_FINDINGS]]
+        said = [_measured(f) for f in numbers]
     else:
         objections = [f for f in findings if f.get("call") == call] or [f for f in findings if f.get("call") != "wins"]
-        said = [": ".join(filter(None, (_words(f.get("reason")), _measured(f)))) for f in objections[:MOST_FINDINGS]]
+        said = [": ".join(filter(None, (_words(f.get("reason")), _measured(f)))) for f in objections]
         said = said or [_words(data.get("reason") or line.reason)]
     judged = f"{_version(line.version)} {_CALLS.get(call, plain(call) or 'was judged')}"
-    because = "; ".join(filter(None, said))
+    because = "; ".join([text for text in dict.fromkeys(said) if text][:MOST_FINDINGS])
     return _end(f"{judged}: {because}" if because else judged)
 
 
@@ -126,16 +126,13 @@ def _unmet(line: Line, data: Mapping[str, Any]) -> str:
 
 
 def _told(line: Line, data: Mapping[str, Any]) -> str:
-    state = {
-        "held": "is held by a person",
-        "stuck": "is stuck and needs a person",
-        "waiting": "waits",
-    }.get(str(data.get("state") or line.reason), "waits")
-    reason = _words(line.reason)
-    why = "" if not reason or reason == str(data.get("state") or line.reason) else f": {reason}"
+    state = str(data.get("state") or line.reason)
+    doing = {"held": "is held by a person", "stuck": "is stuck and needs a person"}.get(state, "waits")
+    reason = "" if line.reason in ("held", "stuck", "waiting") else _words(line.reason)
+    why = f": {reason}" if reason else ""
     where = f" on {plain(line.target)}" if line.target else ""
     who = _version(line.version) if line.version is not None else "the model"
-    return f"{who} {state}{where}{why}.{_after(data.get('detail'))}"
+    return f"{who} {doing}{where}{why}.{_after(data.get('detail'))}"
 
 
 def _ledger_rebuilt(line: Line, data: Mapping[str, Any]) -> str:
