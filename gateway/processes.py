@@ -74,9 +74,13 @@ def alive(card: Card) -> bool:
 
 
 def memory(pid: int) -> int | None:
-    """Resident bytes, None where that cannot be told."""
+    """Bytes that are this process's alone, None where that cannot be told.
+
+    A fork's resident size counts the libraries it shares with its parent, which its end would not give back.
+    """
     try:
-        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(b"Private_")) * 1024
     except (OSError, IndexError, ValueError):
         return None
 
