@@ -210,12 +210,12 @@ def test_a_worker_above_its_memory_is_replaced_and_says_so(endpoint: Endpoint) -
     model = world.python_model(
         "grows", "global heap\nif model_input.iloc[0, 0] > 100:\n    heap = b'x' * (300 << 20)\nreturn [1.0]"
     )
-    endpoint.ready("grows", model, 11, memory=450 << 20)
+    endpoint.ready("grows", model, 11, memory=300 << 20)
     endpoint.weigh({"grows": 100})
     pid = endpoint.release("grows")["pid"]
     endpoint.ask(world.BODY.replace(b"0.5", b"500.5"))
     world.wait_until(lambda: endpoint.release("grows")["pid"] not in (None, pid))
-    assert "more than the 450 MiB" in endpoint.release("grows")["detail"]
+    assert "more than the 300 MiB" in endpoint.release("grows")["detail"]
     assert endpoint.ask().status == 200
     endpoint.weigh({"r1": 100})
 
