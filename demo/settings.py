@@ -1,0 +1,43 @@
+"""What the watcher of the demo runs with: short polls and bakes, and bounds above the noise of two cores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from demo.trainer import METRIC, MODEL
+
+BAKE = 3.0
+KEEP_WARM = 4.0
+TARGET = "api"
+_TEXT = """\
+# Written by the demo; any watch.yaml looks like this. Polls, bakes and keep-warm are usually minutes to hours.
+version: 1
+owner: demo
+registry: {{uri: "{uri}", tracking_uri: "{uri}"}}
+ledger: sqlite:///state/ledger.db
+poll: {{changes: 500ms, marks: 500ms, evidence: 500ms, resync: 1m}}
+policies:
+  better:
+    primary: {{metric: {metric}, better: higher, min_gain: 0.005}}
+    floors: {{{metric}: 0.1}}
+rollouts:
+  quick:
+    canary: [10, 50, 100]
+    bake: {bake:g}s
+    # Four connections and everything else share two cores: a bound on latency below the noise would be a lottery.
+    analysis: {{min_requests: 20, max_error_increase: 0.05, max_p95_ratio: 25, no_traffic: wait}}
+    keep_warm: {keep_warm:g}s
+    deadline: 2m
+models:
+  - name: {model}
+    policy: better
+    rollout: quick
+    targets:
+      - {{name: {target}, kind: local-endpoint, port: {port}, gateway: state/gateway}}
+"""
+
+
+def write(path: Path, uri: str, port: int) -> None:
+    """Write the file. `uri` is the registry's and the tracking store's."""
+    text = _TEXT.format(uri=uri, port=port, metric=METRIC, model=MODEL, target=TARGET, bake=BAKE, keep_warm=KEEP_WARM)
+    path.write_text(text)
