@@ -55,6 +55,9 @@ def main() -> int:
         return CANNOT
     except Stopped:
         return INTERRUPTED
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _run(
@@ -64,9 +67,9 @@ def _run(
     processes.adopt_orphans()
     with _ended(processes, ending):
         processes.end_earlier()
-        folder.wipe()
         if given.stop:
             return KEPT
+        folder.wipe()
         began = time.monotonic()
         trainer = Trainer(folder.uri, folder.artifacts, folder.answers, dict(given.metric))
         story = Story(folder, given.port or _free_port(), processes, trainer, screen, asked.is_set)
@@ -82,16 +85,17 @@ def _run(
                 bake=BAKE,
                 killed=tuple(story.killed),
             )
+            checked = promises.check(seen)
+            told = report.build(seen, checked, time.monotonic() - began)
+            report.write(folder.report, told)
+            report.show(screen, told, checked)
+            _say_where(screen, folder)
+            if given.keep:
+                _say_how_to_ask(screen, folder, story.url)
+                with contextlib.suppress(Stopped):
+                    asked.wait()
         finally:
             story.tail.stop()
-        checked = promises.check(seen)
-        told = report.build(seen, checked, time.monotonic() - began)
-        report.write(folder.report, told)
-        report.show(screen, told, checked)
-        _say_where(screen, folder)
-        if given.keep:
-            _say_how_to_ask(screen, folder, story.url)
-            asked.wait()
         return BROKEN if told["requests_failed"] or any(promise.broken for promise in checked) else KEPT
 
 
@@ -111,31 +115,27 @@ def _ended(processes: Processes, ending: threading.Event) -> Iterator[None]:
 
 
 def _say_where(screen: Screen, folder: Folder) -> None:
-    def command(words: str) -> str:
-        return f"{_shown(Path(sys.executable))} -m watcher {words}"
-
-    settings = _shown(folder.settings)
+    watcher, settings = f"{_shown(Path(sys.executable))} -m watcher", _shown(folder.settings)
     screen.say()
     screen.say("The history, and why each thing was done:", BOLD)
-    screen.say(command(f"history {MODEL} -c {settings}"), indent="  ")
-    screen.say(command(f"explain {MODEL} 3 -c {settings}"), indent="  ")
+    screen.copy(f"{watcher} history {MODEL} -c {settings}")
+    screen.copy(f"{watcher} explain {MODEL} 3 -c {settings}")
     screen.say(f"The report: {_shown(folder.report)}. The settings: {settings}.")
     screen.say("On your own registry:", BOLD)
     screen.say(
-        "copy watch.example.yaml to watch.yaml, name your registry, your model and the metric that decides; with"
-        " `mode: advise` it judges and explains, and touches nothing. Then:",
-        indent="  ",
+        "Copy watch.example.yaml to watch.yaml; name your registry, your model, and the metric that decides. With"
+        " `mode: advise` it judges and explains, and touches nothing. Then:"
     )
-    for words in ("check", "plan", "run"):
-        screen.say(command(f"{words} -c watch.yaml"), indent="  ")
+    for command in ("check", "plan", "run"):
+        screen.copy(f"{watcher} {command} -c watch.yaml")
 
 
 def _say_how_to_ask(screen: Screen, folder: Folder, url: str) -> None:
-    requests = _shown(folder.answers / "requests.json")
-    body = f"{shlex.quote(sys.executable)} -c 'import json; print(json.load(open(\"{requests}\"))[1])'"
+    one = _shown(folder.answers / "request.json")
     screen.say()
-    screen.say("Serving until Ctrl-C:", BOLD)
-    print(f"  {body} | curl -si {url} -H 'Content-Type: application/json' -d @-", flush=True)
+    screen.say("Serving until Ctrl-C; what the watcher does is told below. Ask it, or move the alias yourself:", BOLD)
+    screen.copy(f"curl -si {url} -H 'Content-Type: application/json' -d @{one}")
+    screen.copy(f"{_shown(Path(sys.executable))} -m mlflow ui --backend-store-uri {shlex.quote(folder.uri)}")
 
 
 def _shown(path: Path) -> str:
@@ -178,7 +178,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=CHECKOUT / ".demo", help="where everything lies; wiped first")
     parser.add_argument("--port", type=int, help="public port of the endpoint; by default a free one")
     parser.add_argument("--keep", action="store_true", help="go on serving at the end, until Ctrl-C")
-    parser.add_argument("--stop", action="store_true", help="only end and remove what an earlier demo left")
+    parser.add_argument("--stop", action="store_true", help="only end what an earlier demo left running")
     return parser.parse_args()
 
 

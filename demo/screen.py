@@ -74,7 +74,13 @@ class Screen:
         self._write("", f"── {text} ".ljust(self._width, "─"), BOLD)
 
     def say(self, text: str = "", colour: str = "", indent: str = "") -> None:
+        """A remark of the demo's own."""
         self._write(indent, text, colour)
+
+    def copy(self, command: str) -> None:
+        """A command to be copied: never broken into lines."""
+        with self._lock:
+            print(f"  {command}", file=self._stream, flush=True)
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Columns as wide as they need to be; the last one is cut to the width."""

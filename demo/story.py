@@ -54,9 +54,8 @@ class Story:
     def tell(self, acts: int) -> None:
         """The first `acts` acts. Raises DemoError where a part of it ends by itself."""
         self._start()
-        for act in (self._one, self._two, self._three, self._four, self._five, self._six, self._seven, self._eight)[
-            :acts
-        ]:
+        every = (self._one, self._two, self._three, self._four, self._five, self._six, self._seven, self._eight)
+        for act in every[:acts]:
             act()
             self._say_counts()
         self._wait(lambda _: self._at_rest() or None, PATIENCE)

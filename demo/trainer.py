@@ -78,6 +78,7 @@ class Trainer:
             for row in self._requests.to_numpy().tolist()
         ]
         write_json(self._answers / "requests.json", bodies)
+        (self._answers / "request.json").write_text(bodies[1])
         for recipe in RECIPES.values():
             self._fit(recipe)
 
