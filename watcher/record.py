@@ -75,6 +75,8 @@ class Record:
     """Identity.key + `=` + value of the approval tag -> when the loop first saw it."""
     phases: Mapping[str, Phase] = NOTHING
     """Target name -> since when it has been as it is."""
+    launched: Mapping[str, float] = NOTHING
+    """Target name -> since when its last launch has been under way; the pauses between looks grow with it."""
     probed: Mapping[str, Probed] = NOTHING
     """Target name -> last probe of the release being rolled out."""
     baseline: Mapping[str, Mapping[str, float]] = NOTHING

@@ -8,20 +8,8 @@ import pytest
 
 from tests.loop.invariants import Invariants
 from tests.loop.tap import tapped
-from tests.loop.world import MODEL, Died, World, target, with_rollout
+from tests.loop.world import MODEL, Died, World, target, to_weight, with_rollout
 from watcher.values import Call
-
-
-def to_weight(world: World, version: int, percent: int) -> None:
-    """Wake until the version has this weight on the first target."""
-    loop = world.worker()
-    for _ in range(200):
-        if world.serving(world.targets[0].name).get(version) == percent:
-            return
-        woken = world.wake(loop)
-        if not woken.acted:
-            world.now = max(world.now, woken.again or world.now)
-    raise AssertionError(world.tail())
 
 
 def die_after(world: World, verb: str, nth: int = 1) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.loop.world import MODEL, World, ready, target, with_rollout
+from tests.loop.world import MODEL, World, ready, target, to_weight, with_rollout
+from watcher.naming import release_name
 from watcher.policy import Approval
 from watcher.values import Call, Mode, Status
 
@@ -237,6 +238,80 @@ def test_a_hold_stops_forward_steps_but_not_healing() -> None:
     world.now += 5
     world.rest()
     assert world.champion() == champion + 1
+
+
+def test_a_held_canary_that_answers_badly_is_rolled_back_all_the_same() -> None:
+    world = World()
+    champion = world.crowned(0.8)
+    new = world.train(0.9)
+    to_weight(world, new, 10)
+    world.registry.hold(MODEL, "ana")
+    world.rest()
+    assert world.serving() == {champion: 90, new: 10}
+    world.deployer.error_share[new] = 0.5
+    world.now += 5
+    world.rest()
+    assert world.serving() == {champion: 100}
+    assert world.call(new) is Call.ROLLED_BACK
+
+
+def test_an_impossible_order_in_the_middle_of_a_canary_goes_back_to_the_champion_before_it() -> None:
+    world = World(targets=(target("api"), target("eu")))
+    first = world.crowned(0.8)
+    second = world.crowned(0.9)
+    third = world.train(0.95)
+    to_weight(world, third, 10)
+    world.deployer.broken[first] = "no such artifacts"
+    world.now += 100
+    world.deployer.retire(world.targets[0], release_name(world.registry.version(MODEL, first).identity))  # type: ignore[union-attr]
+    world.registry.set_alias(MODEL, "champion", first)
+    world.rest()
+    assert world.serving("api") == world.serving("eu") == {second: 100}
+    assert world.call(first) is Call.UNMET
+    assert world.call(third) is Call.ROLLED_BACK
+    assert world.champion() == first
+
+
+def test_an_impossible_order_before_the_crowning_does_not_leave_the_uncrowned_version_serving() -> None:
+    world = World()
+    first = world.crowned(0.8)
+    bad = world.train(0.1)
+    world.rest()
+    third = world.train(0.95)
+    to_weight(world, third, 100)
+    world.deployer.broken[bad] = "no such artifacts"
+    world.registry.set_alias(MODEL, "champion", bad)
+    world.rest()
+    assert world.serving() == {first: 100}
+    assert world.call(third) is Call.ROLLED_BACK
+
+
+def test_a_launch_on_a_target_that_was_stable_for_long_is_looked_at_soon() -> None:
+    world = World()
+    world.crowned(0.8)
+    world.now += 100_000
+    world.train(0.9)
+    began = world.now
+    loop = world.worker()
+    while not any(line.reason == "probe" for line in world.lines("done")[6:]):
+        woken = world.wake(loop)
+        if not woken.acted:
+            world.now = max(world.now, woken.again or world.now)
+    assert world.now - began < 2 * world.deployer.launch_seconds
+
+
+def test_rejudging_works_where_the_watcher_only_advises() -> None:
+    world = World(mode=Mode.ADVISE)
+    champion = world.train(0.8)
+    world.registry.set_alias(MODEL, "champion", champion)
+    worse = world.train(0.7)
+    world.rest()
+    assert world.call(worse) is Call.LOSES
+    world.registry.log_metric(MODEL, worse, "auc", 0.9)
+    world.registry.rejudge(MODEL, worse)
+    world.rest()
+    assert world.call(worse) is None
+    assert world.lines("verdict")[-1].reason == "beats_champion"
 
 
 def test_an_emptied_target_is_healed() -> None:

@@ -166,3 +166,15 @@ def ready(world: World, name: str) -> list[int]:
 def with_rollout(world: World, **changes: Any) -> World:
     world.rollout = replace(world.rollout, **changes)
     return world
+
+
+def to_weight(world: World, version: int, percent: int) -> None:
+    """Wake until the version has this weight on the first target."""
+    loop = world.worker()
+    for _ in range(200):
+        if world.serving(world.targets[0].name).get(version) == percent:
+            return
+        woken = world.wake(loop)
+        if not woken.acted:
+            world.now = max(world.now, woken.again or world.now)
+    raise AssertionError(world.tail())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from watcher.cli.asked import carry_out
 from watcher.cli.models import Model, Number, existing, find_version
 from watcher.cli.session import Session
@@ -19,11 +21,13 @@ def approve(session: Session, model: Model, version: Number) -> None:
             " add `approval: {tag: approved_by}` to it, or leave the version to the other rules."
         )
     find_version(session, watched, version)
+    # With the time in it, so that approving again after it expired is another approval.
+    who = f"{session.who} {datetime.now(UTC).isoformat(timespec='seconds')}"
     recorded = carry_out(
         session,
         watched.name,
         "approve",
-        lambda: session.app.registry.approve(watched.name, version, approval.tag, session.who),
+        lambda: session.app.registry.approve(watched.name, version, approval.tag, who),
         version=version,
     )
     session.out.give(

@@ -20,6 +20,7 @@ CHAIN: tuple[Rule, ...] = (
     orders.champion_missing,
     orders.acknowledge,
     orders.champion_is_challenger,
+    drift.impossible_order,
     rollback.confirm,
     rollback.lost,
     rollout.roll_out,
@@ -31,7 +32,7 @@ CHAIN: tuple[Rule, ...] = (
 )
 """The first rule that applies decides. `roll_out` answers whenever there is a challenger, `converge` when not."""
 
-ADVICE: tuple[Rule, ...] = (orders.model_gone, tidy.tag, tidy.nominate)
+ADVICE: tuple[Rule, ...] = (orders.model_gone, orders.rejudge, tidy.tag, tidy.nominate)
 """What is left of the chain in `mode: advise`: verdicts, and nothing that moves."""
 
 

@@ -84,7 +84,8 @@ def done(
             Line(now, name, "crowned", version=step.version, data={"version": step.version, "previous": previous})
         )
     elif step.verb is Verb.LAUNCH and step.target:
-        record = replace(record, probed={k: v for k, v in record.probed.items() if k != step.target})
+        asked_again = {k: v for k, v in record.probed.items() if k != step.target}
+        record = replace(record, probed=asked_again, launched={**record.launched, step.target: now})
     elif step.verb is Verb.PROBE and step.target and probe is not None:
         outcome = _probed(step, probe, now)
         record = replace(record, probed={**record.probed, step.target: outcome})

@@ -11,28 +11,34 @@ LONGEST_LOOK = 30.0
 
 
 def converge(world: World) -> Decision | None:
-    """One step towards every target whole on the champion, or the note that an order is met or cannot be."""
+    """One step towards every target whole on what is desired, or the note that an order is met."""
     desired = world.desired
     if desired is None:
         return None
-    if not world.crown.met and not world.unmet:
-        failed = _impossible(world, desired)
-        if failed is not None:
-            world = world.saying(
-                world.line(
-                    "unmet",
-                    version=desired.number,
-                    reason="order_unmet",
-                    data={"detail": failed, "previous": world.crown.previous},
-                )
-            )
-            return world.do(Verb.TAG, "order_unmet", version=desired.number, call=Call.UNMET, detail=failed)
     waiting = [step for view in world.targets if (step := heal(world, view, desired)) is not None]
     if waiting:
         return sooner(waiting)
     if not world.crown.met and not world.unmet:
         return world.do(Verb.WRITE_CROWN, "order_met", version=desired.number, crown=world.next_crown(met=True))
     return None
+
+
+def impossible_order(world: World) -> Decision | None:
+    """An order that some target says can never be met is tagged so; from then on `previous` is what is desired."""
+    champion = world.champion
+    if champion is None or world.crown.met or world.unmet:
+        return None
+    failed = _impossible(world, champion)
+    if failed is None:
+        return None
+    told = world.line(
+        "unmet",
+        version=champion.number,
+        reason="order_unmet",
+        data={"detail": failed, "previous": world.crown.previous},
+    )
+    tag = world.saying(told)
+    return tag.do(Verb.TAG, "order_unmet", version=champion.number, call=Call.UNMET, detail=failed)
 
 
 def _impossible(world: World, desired: Version) -> str | None:
@@ -90,17 +96,18 @@ def bring_up(world: World, view: TargetView, version: Version, reason: str) -> D
     if found is State.READY:
         return None
     if found is State.STARTING:
-        waited = world.now - world.record.phases[target].since if target in world.record.phases else 0.0
-        pause = min(max(0.1 * waited, FIRST_LOOK), LONGEST_LOOK)
+        since = world.record.launched.get(target, world.now)
+        pause = min(max(0.1 * (world.now - since), FIRST_LOOK), LONGEST_LOOK)
+        world = world.remembering(launched={**world.record.launched, target: since})
         return world.wait("launching", f"v{version.number} on {target}", world.now + pause)
     return world.do(Verb.LAUNCH, reason, target=target, version=version.number, release=release)
 
 
 def to_champion(world: World, view: TargetView) -> Decision | None:
-    """Take a target off the challenger: whole onto the champion, or empty where there never was one."""
-    champion = world.champion
-    if champion is not None:
-        return heal(world, view, champion)
+    """Take a target off the challenger: whole onto what is desired, or empty where there never was a champion."""
+    desired = world.desired
+    if desired is not None:
+        return heal(world, view, desired)
     if isinstance(view.seen, Observed) and not view.seen.weights:
         return None
     blocked = obstacle(world, view)

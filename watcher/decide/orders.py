@@ -77,7 +77,9 @@ def _served(world: World) -> int | None:
             continue
         (name,) = view.seen.weights
         release = view.seen.release(name)
-        served.add(release.version if release and release.ours else None)
+        # What was never crowned is no place to go back to, even where it serves everywhere.
+        crowned = release is not None and release.ours and release.version != world.record.rollout
+        served.add(release.version if release is not None and crowned else None)
     if len(served) == 1 and None not in served:
         return served.pop()
     return crown.crowned if crown.met and crown.crowned is not None else crown.previous

@@ -25,6 +25,9 @@ def roll_out(world: World) -> Decision | None:
     healing = [step for view in world.targets if (step := _heal(world, view, challenger)) is not None]
     if healing:
         return sooner(healing)
+    bad = _bad(world, challenger)
+    if bad is not None:
+        return bad
     if world.snapshot.marks.hold is not None:
         world = world.remembering(held_since=world.record.held_since or world.now)
         return world.wait("held", f"held: {world.snapshot.marks.hold}")
@@ -54,6 +57,21 @@ def _failed(world: World, challenger: Version) -> Decision | None:
         probed = world.record.probed.get(view.target.name)
         if probed is not None and probed.release == release and not probed.ok:
             return roll_back(world, "probe_failed", f"{view.target.name}: {probed.detail}")
+    return None
+
+
+def _bad(world: World, challenger: Version) -> Decision | None:
+    """A canary that fails its analysis goes back at once, in the middle of its bake and under a hold too."""
+    champion, release = name_of(world.champion), name_of(challenger) or ""
+    rules = world.snapshot.watched.rollout
+    for view in world.targets:
+        if champion is None or view.target.shape is not Kind.ENDPOINT or weight(view, release) == 0:
+            continue
+        phase = world.record.phases.get(view.target.name, Phase("", world.now))
+        baked = world.now >= phase.since + rules.bake
+        found = analyse(view, champion, release, rules.analysis, world.record, baked=baked)
+        if found.outcome is Outcome.BAD:
+            return roll_back(world, found.reason, found.detail)
     return None
 
 
@@ -166,8 +184,6 @@ def _bake(world: World, view: TargetView, challenger: Version, kept: str) -> Wor
     ends, percent = phase.since + rollout.bake, weight(view, release)
     baked = world.now >= ends
     found = analyse(view, kept, release, rollout.analysis, world.record, baked=baked)
-    if found.outcome is Outcome.BAD:
-        return roll_back(world, found.reason, found.detail)
     if not baked:
         detail = f"v{challenger.number} at {percent}% of {view.target.name}"
         return world.wait("baking", detail, min(ends, world.now + max(rollout.bake / 10, 0.1)))
