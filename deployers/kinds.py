@@ -44,7 +44,9 @@ def place(kind: str, settings: Mapping[str, Any]) -> str:
 
 
 def environment(kind: str, settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """`{"python": "3.11.7", "packages": {name: version}}` that every release gets there; None: each has its own."""
+    """`{"python": "3.11.7", "packages": {name: version}}` that every release gets there; None: nothing is fixed."""
+    if kind not in KINDS and kind not in _others():
+        return None
     found = getattr(_module(kind), "environment", None)
     answer: Mapping[str, Any] | None = found(settings) if found is not None else None
     return answer
@@ -57,7 +59,11 @@ def _module(kind: str) -> Any:
 def _where(kind: str) -> str:
     if kind in KINDS:
         return KINDS[kind]
-    others = {point.name: point.value for point in entry_points(group=GROUP)}
+    others = _others()
     if kind not in others:
         raise UserError(f"There is no target kind {kind!r}; there are {', '.join(sorted({**KINDS, **others}))}.")
     return others[kind]
+
+
+def _others() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=GROUP)}
