@@ -50,8 +50,10 @@ def add(app: typer.Typer, body: Body, name: str | None = None) -> None:
         path = config or context.meta.get("watcher.config") or DEFAULT
         session = Session(path, Output(json=json or bool(context.meta.get("watcher.json"))))
         try:
-            answer = body(session, **values)
-            session.end()
+            try:
+                answer = body(session, **values)
+            finally:
+                session.end()
         except ReaderGone:
             # Python flushes stdout once more at its end; there is nobody left to read it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

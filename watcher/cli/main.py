@@ -34,7 +34,7 @@ from watcher.errors import UserError, WatcherError
 HELP = """Watches an MLflow model registry and rolls winning versions out to everything that serves them."""
 EPILOG = """\b
 Answers go to stdout, everything else to stderr. With --json the answer is one JSON value (`run` and
-`history --follow`: one a line), and an error is one JSON object {"error": ...} on stderr.
+`history --follow`: one a line), and each line on stderr is an object, {"error": ...} or {"warning": ...}.
 \b
 Exit codes:
   0    done, or the answer is yes

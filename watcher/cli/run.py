@@ -32,6 +32,7 @@ def run(session: Session, once: Once = False, for_: For = None) -> Exit | None: 
     Ctrl-C or SIGTERM ends the steps under way first and leaves what serves serving; a second one ends at once.
     """
     from watcher.loop import LocalLoop
+    from watcher.registry.errors import place
 
     def tell(line: Line) -> None:
         if not once:
@@ -47,6 +48,7 @@ def run(session: Session, once: Once = False, for_: For = None) -> Exit | None: 
     session.end()
     loop = LocalLoop(app.loop, app.poller(), app.settings.poll, app.watched, app.clock, session.out.warn)
     with _stopping(session, loop), _ending(loop, for_):
+        session.out.warn(f"Watching {place(app.settings.registry.uri)}; Ctrl-C stops.")
         loop.run()
     return None
 

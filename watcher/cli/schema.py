@@ -9,9 +9,9 @@ from watcher.cli.session import Session
 
 def schema(session: Session) -> None:
     """Print the JSON Schema of the settings file, for editors."""
-    from watcher import config
+    from watcher.config.schema import schema as made
 
-    found = config.schema()
+    found = made()
     session.out.give(found)
     for line in json.dumps(found, indent=2).splitlines():
         session.out.say(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from watcher.cli.times import span, when
@@ -41,8 +41,6 @@ def record_of(session: Session, model: str) -> Record:
 
 def planned(session: Session, watched: Watched) -> Planned:
     """Gather, judge and decide, and change nothing. Raises Transient where registry or ledger are out of reach."""
-    from dataclasses import replace
-
     from watcher.decide import Decision
     from watcher.judge import judge
     from watcher.slots import holders
@@ -52,13 +50,26 @@ def planned(session: Session, watched: Watched) -> Planned:
     snapshot, decision = app.loop.plan(watched, record, now)
     if record.intent is not None and record.intent.until > now:
         waits = Step(Verb.WAIT, reason="leased", detail=record.intent.step)
-        decision = Decision(waits, record, record.intent.until, decision.lines)
+        decision = Decision(waits, decision.record, record.intent.until, decision.lines)
     elif decision.step.verb is Verb.NOMINATE:
         held = holders(app.ledger)
         if watched.name not in held and len(held) >= app.settings.limits.rollouts_at_once:
             waits = Step(Verb.WAIT, version=decision.step.version, reason="slots_full", detail=", ".join(held))
             decision = replace(decision, step=waits)
-    return Planned(snapshot, decision, judge(snapshot, now), now)
+    verdicts = judge(snapshot, now)
+    return Planned(snapshot, replace(decision, step=_awaited(decision.step, verdicts)), verdicts, now)
+
+
+def _awaited(step: Step, verdicts: Mapping[int, Verdict]) -> Step:
+    """Where the loop itself has nothing to do, what the newest version that waits is waiting for."""
+    waiting = [verdict for verdict in verdicts.values() if verdict.call is Call.WAITS]
+    if step.reason != "nothing_to_do" or not waiting:
+        return step
+    newest = max(waiting, key=lambda verdict: verdict.identity.version)
+    details = [f.detail for f in newest.findings if f.call is Call.WAITS and f.reason == newest.reason and f.detail]
+    number = newest.identity.version
+    detail = ": ".join([f"version {number}", *details[:1]])
+    return Step(Verb.WAIT, version=number, reason=newest.reason, detail=detail)
 
 
 def step_json(step: Step, again: float | None) -> dict[str, Any]:

@@ -22,8 +22,9 @@ def moment(text: str, now: float) -> float:
     ago = _AGO.fullmatch(given)
     if given.lower() == "now":
         return now
-    if ago:
-        at = now - float(ago[1]) * UNITS[ago[2].lower()]
+    back = float(ago[1]) * UNITS[ago[2].lower()] if ago else float("inf")
+    if back <= now:
+        at = now - back
     else:
         try:
             at = datetime.fromisoformat(given).timestamp()
