@@ -15,6 +15,8 @@ from watcher.snapshot import Snapshot, TargetView
 from watcher.values import EvidenceOf, Example, Gone, Marks, Mode, Observed, Target, Unseen, Version
 
 MOST_VERSIONS = 1_000
+REGISTRY_LEASE = 30.0
+"""Seconds: time-out of the slowest registry verb, which is all that a model without targets ever does."""
 MOST_HOLES = 100
 """Missing numbers that one wake-up confirms by direct gets; the rest follow at the next."""
 
@@ -52,7 +54,7 @@ def gather(watched: Watched, record: Record, sources: Sources, *, paused: bool, 
         example=_example(watched, marks, evidence, sources.sample),
         newest=max([marks.newest, *numbers]),
         staleness=sources.registry.staleness,
-        lease=max((sources.deployers[t.kind].lease for t in places), default=0.0),
+        lease=max((sources.deployers[t.kind].lease for t in places), default=REGISTRY_LEASE),
         evidence_every=evidence_every,
         paused=paused,
     )
