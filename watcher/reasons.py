@@ -193,7 +193,6 @@ DECIDING: tuple[Reason, ...] = (
     Reason("order_retry", "A step towards an order failed and is tried again later.", "Nothing."),
     Reason("drift_launch", "A target has lost the champion's release, so it is started again.", "Nothing."),
     Reason("drift_shift", "A target does not serve the champion whole, so it is moved back.", "Nothing."),
-    Reason("drift_wait", "A target waits for the champion's release to become ready.", "Nothing."),
     Reason(
         "target_unseen",
         "A target could not be observed, so nothing is concluded about it.",
@@ -222,7 +221,7 @@ DECIDING: tuple[Reason, ...] = (
     Reason("confirmed", "The challenger gets its tag `wins`, so that its rollout may go on.", "Nothing."),
     Reason("rejudged", "A person asked for another verdict: the old one and its floor are cleared.", "Nothing."),
     Reason("launch", "A target has no release of the challenger, so one is started without traffic.", "Nothing."),
-    Reason("launching", "A release of the challenger is starting.", "Nothing."),
+    Reason("launching", "A release is starting and not ready yet.", "Nothing."),
     Reason(
         "launch_failed",
         "A release of the challenger cannot start.",

@@ -212,6 +212,25 @@ def test_an_order_that_cannot_be_met_keeps_the_old_one_serving_and_leaves_the_al
     assert world.serving() == {champion: 100}
 
 
+def test_an_order_that_could_not_be_met_can_be_given_again_once_its_cause_is_gone() -> None:
+    world = with_rollout(World(), keep_warm=0.0)
+    champion = world.crowned(0.8)
+    ordered = world.train(0.1)
+    world.rest()
+    world.deployer.broken[ordered] = "no such artifacts"
+    world.registry.set_alias(MODEL, "champion", ordered)
+    world.rest()
+    assert world.call(ordered) is Call.UNMET
+    world.deployer.broken.clear()
+    world.registry.rejudge(MODEL, ordered)
+    world.rest()
+    assert world.serving() == {ordered: 100}
+    world.deployer.broken[ordered] = "no such artifacts"
+    world.registry.set_alias(MODEL, "champion", champion)
+    world.rest()
+    assert world.serving() == {champion: 100}
+
+
 def test_a_removed_challenger_mark_aborts_the_rollout() -> None:
     world = World()
     champion = world.crowned(0.8)

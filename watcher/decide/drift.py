@@ -45,7 +45,9 @@ def _impossible(world: World, desired: Version) -> str | None:
     """Why the order can never be met, in the words of the first target that said so; None while it may be."""
     release = name_of(desired)
     for view in world.targets:
-        if state(view, release) is State.FAILED and isinstance(view.seen, Observed):
+        # A release that failed before this order was given is started once more.
+        tried_now = view.target.name in world.record.launched
+        if tried_now and state(view, release) is State.FAILED and isinstance(view.seen, Observed):
             found = view.seen.release(release or "")
             return f"{view.target.name}: {found.detail if found else 'failed'}"
         tried = world.tried(Verb.LAUNCH, view, release or "")

@@ -63,7 +63,7 @@ def acknowledge(world: World) -> Decision | None:
         displaced=crown.crowned,
     )
     world = world.saying(world.line("order", version=champion.number, data=asdict(ordered)))
-    world = world.remembering(attempts=NOTHING, crowned_at=world.now)
+    world = world.remembering(attempts=NOTHING, launched=NOTHING, crowned_at=world.now)
     return world.do(Verb.ACKNOWLEDGE, "order_acknowledged", version=champion.number, crown=ordered)
 
 

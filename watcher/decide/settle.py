@@ -16,6 +16,9 @@ def stamp(world: World) -> World:
     """Remember when versions, approvals and the state of targets were first seen, and what is live."""
     world = _targets(_versions(world))
     world = world.remembering(settled=_settled(world, world.record.settled), n=max(world.record.n, world.crown.n))
+    if world.unmet:
+        # Whatever a person does next is a new try: a launch of before says nothing about it.
+        world = world.remembering(launched=NOTHING)
     if world.snapshot.marks.champion is not None and not world.record.crowned_at:
         world = world.remembering(crowned_at=world.now)
     return world
