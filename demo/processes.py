@@ -88,6 +88,8 @@ class Processes:
 
         May be interrupted and called again. Raises DemoError where something does not end.
         """
+        for process in self._started.values():
+            process.terminate()
         for name in list(self._started):
             self.stop(name, POLITE)
         with contextlib.suppress(DemoError):
