@@ -44,7 +44,7 @@ LONGEST_SOCKET = 100
 HIGHEST_PORT = 65_535
 MOST = 16 * 1024 * 1024
 """Bytes of an answer that are read."""
-FINAL = frozenset({"PORT_TAKEN", "OTHER_OWNER"})
+FINAL = frozenset({"OTHER_OWNER"})
 """Refusals that repeating does not change."""
 
 

@@ -1,34 +1,31 @@
-"""Which release answers the next request: smooth weighted turns, the same sequence every time."""
+"""Which release answers the next request: exact shares, in an order that no caller's rhythm can match."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-
-@dataclass
-class _Share:
-    name: str
-    weight: int
-    credit: int = 0
+from math import gcd
 
 
 class Balance:
-    """Over any 100 requests in a row each release gets its weight exactly, spread as evenly as can be."""
+    """Deals requests in rounds; in each round every release gets its weight exactly, in a random order.
+
+    A round is as short as the weights allow: of 90 and 10 it has ten turns. Strict turns would be exact too, but a
+    client that repeats its requests in the same rhythm would never show some of them to a canary.
+    """
 
     def __init__(self, weights: Mapping[str, int]) -> None:
-        self._shares = [_Share(name, weight) for name, weight in sorted(weights.items()) if weight]
-        self._total = sum(share.weight for share in self._shares)
+        shares = {name: weight for name, weight in sorted(weights.items()) if weight}
+        step = gcd(*shares.values()) if shares else 1
+        self._round = [name for name, weight in shares.items() for _ in range(weight // step)]
+        self._left: list[str] = []
 
     def next(self) -> str | None:
         """Name of a release, None where nothing serves."""
-        if not self._shares:
+        if not self._round:
             return None
-        best = self._shares[0]
-        if len(self._shares) > 1:
-            for share in self._shares:
-                share.credit += share.weight
-                if share.credit > best.credit:
-                    best = share
-            best.credit -= self._total
-        return best.name
+        if len(self._round) == 1:
+            return self._round[0]
+        if not self._left:
+            self._left = random.sample(self._round, len(self._round))
+        return self._left.pop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from watcher.ports import Deployer, Evidence, Registry
 from watcher.record import Record
 from watcher.settings import Watched
 from watcher.snapshot import Snapshot, TargetView
-from watcher.values import EvidenceOf, Example, Gone, Marks, Mode, Observed, Target, Unseen, Version
+from watcher.values import EvidenceOf, Example, Gone, Marks, Mode, Observed, SeenRelease, Target, Unseen, Version
 
 MOST_VERSIONS = 1_000
 REGISTRY_LEASE = 30.0
@@ -41,7 +42,8 @@ def gather(watched: Watched, record: Record, sources: Sources, *, paused: bool, 
     # Advice touches no target: not even by looking, since an idle one need not exist yet.
     places = watched.targets if watched.mode is Mode.DEPLOY else ()
     targets = _observe(places, sources.deployers, sources.at_once)
-    versions = _versions(watched.name, marks, record, sources.registry) if marks.exists else {}
+    served = [r.version for view in targets if isinstance(view.seen, Observed) for r in _live(view.seen)]
+    versions = _versions(watched.name, marks, record, sources.registry, served) if marks.exists else {}
     evidence = _evidence(marks, versions, sources.evidence)
     numbers = [v.number for v in versions.values() if isinstance(v, Version)]
     return Snapshot(
@@ -78,15 +80,22 @@ def _observe(targets: tuple[Target, ...], deployers: Mapping[str, Deployer], at_
         return tuple(pool.map(look, targets))
 
 
-def _versions(name: str, marks: Marks, record: Record, registry: Registry) -> dict[int, Version | Gone]:
-    settled = record.settled if record.settled >= 0 else first_look(marks, marks.newest)
+def _live(seen: Observed) -> list[SeenRelease]:
+    return [release for release in seen.releases if release.ours and seen.weights.get(release.name)]
+
+
+def _versions(
+    name: str, marks: Marks, record: Record, registry: Registry, served: list[int]
+) -> dict[int, Version | Gone]:
+    known = 0 <= record.settled <= marks.newest
+    settled = record.settled if known else first_look(marks, marks.newest)
     found: dict[int, Version | Gone] = {v.number: v for v in registry.versions(name, settled, MOST_VERSIONS)}
     newest = max([marks.newest, *found])
     lowest = min((n for n in found if n > settled), default=settled)
     full = len(found) >= MOST_VERSIONS
     holes = [n for n in range(lowest if full else settled + 1, newest + 1) if n not in found]
     crown = marks.crown
-    marked = [marks.champion, marks.challenger, record.rollout]
+    marked = [marks.champion, marks.challenger, record.rollout, *served]
     if crown is not None:
         marked += [crown.previous, crown.displaced]
     wanted = [n for n in marked if n is not None and n not in found]
@@ -106,7 +115,9 @@ def _evidence(marks: Marks, versions: Mapping[int, Version | Gone], source: Evid
     for number in numbers:
         version = versions.get(number)
         if isinstance(version, Version):
-            found[number] = source.of(version)
+            # What cannot be read now makes that one version wait; orders, healing and the others go on.
+            with contextlib.suppress(Transient):
+                found[number] = source.of(version)
     return found
 
 
@@ -123,6 +134,10 @@ def _example(
     if marks.challenger is None:
         return None
     if watched.rollout.probe_file is not None:
-        return sample(watched.rollout.probe_file)
+        # Without it the challenger waits; nothing else may.
+        try:
+            return sample(watched.rollout.probe_file)
+        except WatcherError:
+            return None
     found = evidence.get(marks.challenger)
     return found.example if found else None

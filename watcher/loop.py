@@ -62,7 +62,7 @@ class LocalLoop:
                     for name, (every, ask) in tasks.items():
                         if self._next.get(name, 0.0) <= now:
                             self._next[name] = float("inf")
-                            polls.submit(self._ask, name, every, ask)
+                            polls.submit(self._ask, name, every, ask).add_done_callback(_raise)
                     for model in [m for m, at in self._wakes.items() if at <= now and m not in self._busy]:
                         del self._wakes[model]
                         self._busy.add(model)
@@ -78,20 +78,19 @@ class LocalLoop:
             self._changed.notify_all()
 
     def _ask(self, name: str, every: float, ask: Callable[[], set[str]]) -> None:
-        pause = every
+        pause, found = every, set[str]()
         try:
             found = ask()
+            self._well(name)
         except WatcherError as error:
             pause = min(every, self._trouble(name, error))
-            found = set()
-        else:
-            self._well(name)
-        with self._changed:
-            now = self.clock()
-            self._next[name] = now + pause
-            for model in found:
-                self._wakes[model] = min(now, self._wakes.get(model, now))
-            self._changed.notify_all()
+        finally:
+            with self._changed:
+                now = self.clock()
+                self._next[name] = now + pause
+                for model in found:
+                    self._wakes[model] = min(now, self._wakes.get(model, now))
+                self._changed.notify_all()
 
     def _wake(self, model: str) -> None:
         again: float | None = None
@@ -135,4 +134,4 @@ def _raise(future: Future[None]) -> None:
     """A bug in the loop itself must be loud, not swallowed by the pool."""
     error = future.exception()
     if error is not None:
-        log.error("wake-up failed: %s", error, exc_info=error)
+        log.error("the loop met an error it does not know: %s", error, exc_info=error)

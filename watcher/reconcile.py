@@ -19,7 +19,7 @@ from watcher.record import Intent, Record, from_json
 from watcher.settings import Limits, Watched
 from watcher.slots import free, take
 from watcher.snapshot import Snapshot
-from watcher.values import Probe, Step, Verb
+from watcher.values import Mode, Probe, Step, Verb
 
 LEASES = 2.0
 """An intent binds for this many times the slowest verb: a verb starts only if its time-out fits into the rest."""
@@ -60,10 +60,14 @@ class Loop:
         snapshot, decision = self.plan(watched, record, now)
         revision = stored.revision if stored else None
         try:
-            decision = self._within_limits(watched, decision, record, now)
+            over = self._is_over(snapshot, decision)
+            decision = decision if over else self._within_limits(watched, decision, record, now)
             decision = replace(decision, lines=(*lines, *decision.lines))
             if decision.waits:
-                return self._rest(watched, decision, record, revision)
+                woken = self._rest(watched, decision, record, revision)
+                if over:
+                    free(self.ledger, watched.name)
+                return woken
             if self.clock() + snapshot.lease > now + self.deadline:
                 late = Step(Verb.WAIT, reason="deadline_of_wake", detail=decision.step.slot)
                 return Woken(watched.name, late, self.clock())
@@ -86,12 +90,14 @@ class Loop:
         snapshot = gather(watched, record, self.sources, paused=paused(self.ledger), evidence_every=self.evidence_every)
         return snapshot, decide(snapshot, judge(snapshot, now), now)
 
+    def _is_over(self, snapshot: Snapshot, decision: Decision) -> bool:
+        """Whether the model needs no slot: nothing is being rolled out, or nothing can be."""
+        idle = decision.record.rollout is None and decision.step.verb is not Verb.NOMINATE
+        return idle or not snapshot.marks.exists or snapshot.watched.mode is Mode.ADVISE
+
     def _within_limits(self, watched: Watched, decision: Decision, record: Record, now: float) -> Decision:
         """Rollouts at once are limited by slots, shared by all workers through the ledger."""
         nominating = decision.step.verb is Verb.NOMINATE
-        if decision.record.rollout is None and not nominating:
-            free(self.ledger, watched.name)
-            return decision
         if take(self.ledger, watched.name, self.limits.rollouts_at_once) or not nominating:
             return decision
         waiting = Step(Verb.WAIT, version=decision.step.version, reason="slots_full")

@@ -17,7 +17,7 @@ from deployers.local_endpoint import ABSENT, LocalEndpoint
 from gateway import control
 from tests.contract.deployer_suite import Bench, DeployerContract, MakeVersion, WaitUntil
 from tests.gateway import world
-from watcher.errors import Terminal, Transient, UserError
+from watcher.errors import Conflict, Terminal, Transient, UserError
 from watcher.naming import release_name
 from watcher.ports import Deployer
 from watcher.values import Example, Identity, Kind, Observed, Release, Status, Target, Version
@@ -109,7 +109,7 @@ class TestLocalEndpoint(DeployerContract):
         with pytest.raises(Terminal):
             bench.deployer.adopt(bench.target, make_version(1))
 
-    def test_a_port_in_use_is_terminal_and_found_by_check(
+    def test_a_port_in_use_is_said_and_found_by_check(
         self, bench: Bench, make_version: MakeVersion, home: Path
     ) -> None:
         with socket.socket() as taken:
@@ -117,7 +117,7 @@ class TestLocalEndpoint(DeployerContract):
             taken.listen()
             target = target_at(home, taken.getsockname()[1])
             release = replace(bench.release(make_version(1)), target=target)
-            with pytest.raises(Terminal, match=rf"127\.0\.0\.1:{target.settings['port']} cannot be listened on"):
+            with pytest.raises(Conflict, match=rf"127\.0\.0\.1:{target.settings['port']} cannot be listened on"):
                 bench.deployer.launch(release)
             assert len(bench.deployer.check(target)) == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,19 +17,26 @@ def weights(draw: st.DrawFn) -> dict[str, int]:
     return {f"r{n}": share for n, share in enumerate(shares)}
 
 
-@given(weights(), st.integers(0, 250))
-def test_any_hundred_requests_in_a_row_are_shared_exactly(wanted: dict[str, int], skipped: int) -> None:
+@given(weights(), st.integers(0, 3))
+def test_each_hundred_requests_since_the_weights_were_set_are_shared_exactly(
+    wanted: dict[str, int], hundreds: int
+) -> None:
     balance = Balance(wanted)
-    for _ in range(skipped):
+    for _ in range(100 * hundreds):
         balance.next()
     assert Counter(balance.next() for _ in range(100)) == Counter({k: v for k, v in wanted.items() if v})
 
 
 def test_a_small_share_is_spread_not_bunched() -> None:
     balance = Balance({"old": 90, "new": 10})
-    turns = [balance.next() for _ in range(100)]
-    places = [n for n, name in enumerate(turns) if name == "new"]
-    assert {after - before for before, after in pairwise(places)} == {10}
+    rounds = [[balance.next() for _ in range(10)] for _ in range(50)]
+    assert [turns.count("new") for turns in rounds] == [1] * 50
+
+
+def test_a_client_that_repeats_its_requests_shows_all_of_them_to_a_canary() -> None:
+    balance = Balance({"old": 90, "new": 10})
+    shown = {n % 10 for n in range(2_000) if balance.next() == "new"}
+    assert shown == set(range(10))
 
 
 def test_nothing_serves_where_there_are_no_weights() -> None:

@@ -136,3 +136,14 @@ def test_a_persons_alias_is_seen_by_the_sweep_and_obeyed() -> None:
         assert place is not None
         assert eventually(lambda: world.deployer.serving(place.targets[0]) == {first: 100})
     assert world.champion(MODEL) == first
+
+
+def test_a_poll_that_met_an_error_nobody_foresaw_is_asked_again() -> None:
+    world = Running()
+    version = world.train(MODEL, 0.8)
+    world.registry.fail("changed", KeyError("a bug"))
+    world.registry.fail("names", KeyError("a bug"))
+    with world.running():
+        assert eventually(lambda: world.champion(MODEL) == version)
+        newer = world.train(MODEL, 0.9)
+        assert eventually(lambda: world.champion(MODEL) == newer)

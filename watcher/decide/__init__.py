@@ -32,8 +32,16 @@ CHAIN: tuple[Rule, ...] = (
 )
 """The first rule that applies decides. `roll_out` answers whenever there is a challenger, `converge` when not."""
 
-ADVICE: tuple[Rule, ...] = (orders.model_gone, orders.rejudge, tidy.tag, tidy.nominate)
+ADVICE: tuple[Rule, ...] = (orders.model_gone, orders.rejudge, tidy.tag, tidy.left_over, tidy.nominate)
 """What is left of the chain in `mode: advise`: verdicts, and nothing that moves."""
+
+
+LETS_PASS: Mapping[Rule, tuple[Rule, ...]] = {
+    drift.converge: (tidy.tag,),
+    tidy.retire: (tidy.nominate,),
+}
+"""Rules that may wait without holding up others: a target out of reach keeps no verdict from being written, and a
+stray that cannot be removed keeps no winner from its rollout."""
 
 
 def decide(snapshot: Snapshot, verdicts: Mapping[int, Verdict], now: float) -> Decision:
@@ -61,18 +69,18 @@ def _chain(world: World) -> Decision:
 
 def _first(world: World, chain: tuple[Rule, ...]) -> Decision:
     waiting: Decision | None = None
+    allowed: tuple[Rule, ...] = ()
     for rule in chain:
-        if waiting is not None and rule is not tidy.tag:
+        if waiting is not None and rule not in allowed:
             continue
         decision = rule(world)
         if decision is None:
             continue
         if not decision.waits:
             return decision
-        if rule is not drift.converge:
+        if rule not in LETS_PASS:
             return waiting or decision
-        # A target that is slow or out of reach must not keep verdicts from being written.
-        waiting = decision
+        waiting, allowed = waiting or decision, allowed or LETS_PASS[rule]
     if waiting is not None:
         return waiting
     return _rest(world)

@@ -48,6 +48,11 @@ def done(
     """The step had its effect: forget its failed tries, remember what only this worker knows."""
     name = snapshot.watched.name
     attempts = {slot: tried for slot, tried in record.attempts.items() if slot != step.slot}
+    if step.verb is Verb.LAUNCH:
+        # Forgotten when the release is seen ready: until then another launch of it is another try.
+        before = record.attempts.get(step.slot)
+        count = before.count + 1 if before else 1
+        attempts[step.slot] = Attempts(count, now + pause(count), "launched, and not seen ready")
     record = replace(record, intent=None, attempts=attempts)
     lines = [Line(now, name, "done", step.target, step.version, step.reason, _about(step, about))]
     if step.crown is not None:
@@ -78,7 +83,7 @@ def done(
             attempts=NOTHING,
         )
     elif step.verb is Verb.CROWN:
-        record = replace(record, crowned_at=now)
+        record = replace(record, told={**record.told, "crowned": str(step.version)})
         previous = step.crown.previous if step.crown else None
         lines.append(
             Line(now, name, "crowned", version=step.version, data={"version": step.version, "previous": previous})

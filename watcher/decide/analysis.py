@@ -51,7 +51,7 @@ def analyse(
         return Analysed(Outcome.INCONCLUSIVE, "traffic_unknown", view.target.name)
     kept = record.baseline.get(view.target.name, {})
     comparable = old.requests >= rules.min_requests
-    old_share = share(old) if comparable or not kept else float(kept.get("errors", 0.0))
+    old_share = share(old) if comparable else float(kept.get("errors", 0.0))
     old_p95 = old.p95_ms if comparable else kept.get("p95_ms")
     if new.requests < rules.min_requests:
         detail = f"{view.target.name}: {new.requests} of {rules.min_requests} requests"

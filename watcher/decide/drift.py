@@ -14,7 +14,10 @@ def converge(world: World) -> Decision | None:
     """One step towards every target whole on what is desired, or the note that an order is met."""
     desired = world.desired
     if desired is None:
-        return None
+        if not world.unmet:
+            return None
+        lost = f"v{world.crown.previous}, which served before, is gone: promote a version"
+        return world.wait("order_unmet", lost, world.now + world.snapshot.evidence_every)
     waiting = [step for view in world.targets if (step := heal(world, view, desired)) is not None]
     if waiting:
         return sooner(waiting)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from watcher.decide.world import Decision, World, name_of, whole
-from watcher.values import NOTHING, Call, Observed, Unseen, Verb
+from watcher.values import NOTHING, Call, Observed, SeenRelease, Unseen, Verb
 
 
 def model_gone(world: World) -> Decision | None:
@@ -30,7 +30,10 @@ def champion_missing(world: World) -> Decision | None:
         return world.wait("champion_missing", f"v{world.crown.crowned} was crowned last", again)
     ours = {name_of(world.challenger), name_of(world.snapshot.version(world.record.rollout))}
     for view in world.targets:
-        if isinstance(view.seen, Observed) and set(view.seen.weights) - ours:
+        if not isinstance(view.seen, Observed):
+            continue
+        deleted = {r.name for r in view.seen.releases if r.ours and r.key and r.key == world.record.rollout_key}
+        if set(view.seen.weights) - ours - deleted:
             return world.wait("champion_missing", f"{view.target.name} serves a release that nothing marks", again)
     return None
 
@@ -51,7 +54,8 @@ def acknowledge(world: World) -> Decision | None:
         told = world.line(
             "crowned", version=champion.number, data={"version": champion.number, "previous": crown.crowned}
         )
-        world = world.saying(told).remembering(crowned_at=world.now)
+        known = {**world.record.told, "crowned": str(champion.number)}
+        world = world.saying(told).remembering(crowned_at=world.now, told=known)
         return world.do(Verb.WRITE_CROWN, "crown", version=champion.number, crown=mended)
     if champion.call is Call.UNMET:
         return world.do(Verb.TAG, "order_retry", version=champion.number, call=None)
@@ -78,11 +82,17 @@ def _served(world: World) -> int | None:
         (name,) = view.seen.weights
         release = view.seen.release(name)
         # What was never crowned is no place to go back to, even where it serves everywhere.
-        crowned = release is not None and release.ours and release.version != world.record.rollout
+        crowned = release is not None and release.version != world.record.rollout and _is_known(world, release)
         served.add(release.version if release is not None and crowned else None)
     if len(served) == 1 and None not in served:
         return served.pop()
     return crown.crowned if crown.met and crown.crowned is not None else crown.previous
+
+
+def _is_known(world: World, release: SeenRelease) -> bool:
+    """Whether a release of ours is of a version that the registry has now: numbers are used again."""
+    version = world.snapshot.version(release.version)
+    return release.ours and version is not None and version.identity.key == release.key
 
 
 def champion_is_challenger(world: World) -> Decision | None:
@@ -90,6 +100,10 @@ def champion_is_challenger(world: World) -> Decision | None:
     marks = world.snapshot.marks
     if marks.challenger is None or marks.challenger != marks.champion:
         return None
+    if world.record.told.get("crowned") != str(marks.champion):
+        data = {"version": marks.champion, "previous": world.crown.previous}
+        world = world.saying(world.line("crowned", version=marks.champion, data=data))
+        world = world.remembering(told={**world.record.told, "crowned": str(marks.champion)})
     return world.do(Verb.UNMARK, "unmark", version=marks.challenger)
 
 
@@ -99,8 +113,11 @@ def rejudge(world: World) -> Decision | None:
         found = world.snapshot.version(version)
         if found is None or not found.rejudge or version == world.snapshot.marks.challenger:
             continue
-        if version != world.snapshot.marks.champion and world.crown.floor >= version:
-            lowered = world.next_crown(floor=version - 1)
+        displaced = version == world.crown.displaced
+        if version != world.snapshot.marks.champion and (displaced or world.crown.floor >= version):
+            lowered = world.next_crown(
+                floor=min(world.crown.floor, version - 1), displaced=None if displaced else world.crown.displaced
+            )
             return world.do(Verb.WRITE_CROWN, "rejudged", version=version, crown=lowered)
         again = world.remembering(settled=min(world.record.settled, version - 1))
         return again.do(Verb.TAG, "rejudged", version=version, call=None)

@@ -22,21 +22,17 @@ def roll_out(world: World) -> Decision | None:
     failed = _failed(world, challenger)
     if failed is not None:
         return failed
-    healing = [step for view in world.targets if (step := _heal(world, view, challenger)) is not None]
-    if healing:
-        return sooner(healing)
     bad = _bad(world, challenger)
     if bad is not None:
         return bad
+    world = _clock(world)
+    if world.record.held_since is None and _late(world):
+        return roll_back(world, "rollout_deadline", f"not crowned within {world.snapshot.watched.rollout.deadline:g} s")
+    healing = [step for view in world.targets if (step := _heal(world, view, challenger)) is not None]
+    if healing:
+        return sooner(healing)
     if world.snapshot.marks.hold is not None:
-        world = world.remembering(held_since=world.record.held_since or world.now)
         return world.wait("held", f"held: {world.snapshot.marks.hold}")
-    if world.record.held_since is not None:
-        stood = world.now - world.record.held_since
-        world = world.remembering(held_since=None, rollout_since=world.record.rollout_since + stood)
-    late = _late(world)
-    if late is not None:
-        return late
     for stage in (_launch, _probe, _canary, _switch):
         decision = stage(world, challenger)
         if decision is not None:
@@ -75,11 +71,18 @@ def _bad(world: World, challenger: Version) -> Decision | None:
     return None
 
 
-def _late(world: World) -> Decision | None:
-    deadline = world.snapshot.watched.rollout.deadline
-    if world.now < world.record.rollout_since + deadline:
-        return None
-    return roll_back(world, "rollout_deadline", f"not crowned within {deadline:g} s")
+def _clock(world: World) -> World:
+    """A hold, and a pause before it, stop the clock of the rollout."""
+    since = world.record.held_since
+    if world.snapshot.marks.hold is not None:
+        return world.remembering(held_since=world.now if since is None else since)
+    if since is None:
+        return world
+    return world.remembering(held_since=None, rollout_since=world.record.rollout_since + world.now - since)
+
+
+def _late(world: World) -> bool:
+    return world.now >= world.record.rollout_since + world.snapshot.watched.rollout.deadline
 
 
 def stages(world: World, view: TargetView) -> tuple[int, ...]:
@@ -225,4 +228,5 @@ def _crown(world: World, challenger: Version) -> Decision:
         met=True,
         displaced=None,
     )
+    world = world.remembering(crowned_at=world.now)
     return world.do(Verb.CROWN, "crown", version=challenger.number, crown=crowned)

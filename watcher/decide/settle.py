@@ -6,7 +6,7 @@ import json
 
 from watcher.decide.world import Decision, World
 from watcher.record import Phase
-from watcher.values import FINAL, NOTHING, Marks, Observed, Version
+from watcher.values import FINAL, NOTHING, Marks, Observed, State, Step, Verb, Version
 
 NEWEST_AT_FIRST_SIGHT = 20
 """Versions that are read of a model which was never watched before."""
@@ -39,24 +39,31 @@ def _versions(world: World) -> World:
             first_seen[key] = world.now
             fresh.append(world.line("seen", version=version.number))
         mark = version.tags.get(approval.tag) if approval else None
+        approved = {k: at for k, at in approved.items() if k == f"{key}={mark}" or not k.startswith(f"{key}=")}
         if mark:
             approved.setdefault(f"{key}={mark}", world.now)
+    gone = {number for number in world.snapshot.versions if world.gone(number)}
+    first_seen = {key: at for key, at in first_seen.items() if int(key.partition("-")[0]) not in gone}
     return world.saying(*fresh).remembering(first_seen=first_seen, approved=approved)
 
 
 def _targets(world: World) -> World:
     phases, live, lines = dict(world.record.phases), dict(world.record.live), []
+    attempts = dict(world.record.attempts)
     for view in world.targets:
         if not isinstance(view.seen, Observed):
             continue
         name, key = view.target.name, phase_key(view.seen)
+        for release in view.seen.releases:
+            if release.state is State.READY:
+                attempts.pop(Step(Verb.LAUNCH, name, release=release.name).slot, None)
         if name not in phases or phases[name].key != key:
             phases[name] = Phase(key, world.now)
         serving = live_of(view.seen)
         if live.get(name, NOTHING) != serving:
             live[name] = serving
             lines.append(world.line("live", target=name, reason="observed", data={"weights": serving}))
-    return world.saying(*lines).remembering(phases=phases, live=live)
+    return world.saying(*lines).remembering(phases=phases, live=live, attempts=attempts)
 
 
 def phase_key(seen: Observed) -> str:
@@ -87,7 +94,8 @@ def believe(world: World) -> World | Decision:
     if world.now < since + world.snapshot.staleness:
         return world.wait("stale_read", until=since + world.snapshot.staleness)
     if older:
-        world = world.remembering(n=world.crown.n)
+        # A re-created model has lost its crown: what was known of its versions is not about these.
+        world = world.remembering(n=world.crown.n, settled=-1, first_seen=NOTHING, approved=NOTHING, attempts=NOTHING)
     if marks.challenger is not None and (other or unknown):
         challenger = world.challenger
         world = world.remembering(
@@ -113,6 +121,7 @@ def forget_rollout(world: World) -> World:
         baseline=NOTHING,
         probed=NOTHING,
         held_since=None,
+        attempts=NOTHING,
     )
 
 
@@ -136,7 +145,7 @@ def first_look(marks: Marks, newest: int) -> int:
 def _settled(world: World, before: int) -> int:
     """Every version up to here is decided: holes in the numbers were confirmed by direct gets."""
     marks, snapshot = world.snapshot.marks, world.snapshot
-    settled = before if before >= 0 else first_look(marks, snapshot.newest)
+    settled = before if 0 <= before <= snapshot.newest else first_look(marks, snapshot.newest)
     while settled < snapshot.newest:
         found = snapshot.versions.get(settled + 1)
         if found is None:

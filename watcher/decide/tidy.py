@@ -21,11 +21,21 @@ def tag(world: World) -> Decision | None:
     return None
 
 
+def left_over(world: World) -> Decision | None:
+    """A rollout that was under way when `mode: advise` was written: it stands still, and that is told."""
+    challenger = world.snapshot.marks.challenger
+    if challenger is None:
+        return None
+    detail = f"the rollout of v{challenger} stands still: write mode: deploy to go on or to abort it"
+    return world.wait("advise_only", detail, world.now + world.snapshot.evidence_every)
+
+
 def retire(world: World) -> Decision | None:
     """Rule 11: releases of ours that neither serve nor are kept warm."""
     keep = {name_of(world.champion), name_of(world.challenger), name_of(world.desired)}
     previous = name_of(world.snapshot.version(world.crown.previous))
     warm_until = world.record.crowned_at + world.snapshot.watched.rollout.keep_warm
+    waiting: Decision | None = None
     for view in world.targets:
         if isinstance(view.seen, Unseen) or obstacle(world, view) is not None:
             continue
@@ -34,10 +44,13 @@ def retire(world: World) -> Decision | None:
                 continue
             if release.name == previous and world.now < warm_until:
                 continue
-            return world.do(
+            step = world.do(
                 Verb.RETIRE, "stray", target=view.target.name, version=release.version, release=release.name
             )
-    return None
+            if not step.waits:
+                return step
+            waiting = waiting or step
+    return waiting
 
 
 def keep_warm(world: World) -> float | None:

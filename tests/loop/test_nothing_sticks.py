@@ -1,0 +1,311 @@
+"""One bad part never holds up the rest: not the model, not the slots, not the loop, and never without words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.loop.tap import tapped
+from tests.loop.world import MODEL, Died, World, ready, target, to_weight, with_rollout
+from watcher.errors import Terminal, Transient
+from watcher.naming import release_name
+from watcher.policy import Approval
+from watcher.record import from_json
+from watcher.slots import holders
+from watcher.values import Call, EvidenceOf, Example, Mode, Observed, Target, Version
+
+
+def unreadable(world: World, *numbers: int) -> None:
+    """From now on the storage refuses these versions' files."""
+    of = world.registry.of
+
+    def refusing(version: Version) -> EvidenceOf:
+        if version.number in numbers:
+            raise Transient("storage: 403")
+        return of(version)
+
+    world.registry.of = refusing  # type: ignore[method-assign]
+
+
+def test_a_version_whose_files_cannot_be_read_waits_and_nobody_else_does() -> None:
+    world = World()
+    world.crowned(0.8)
+    stuck = world.train(0.9)
+    unreadable(world, stuck)
+    better = world.train(0.95)
+    world.rest()
+    assert world.champion() == better
+    assert world.call(stuck) is Call.SUPERSEDED
+
+
+def test_storage_that_fails_in_mid_canary_does_not_stop_its_analysis() -> None:
+    world = World()
+    champion = world.crowned(0.8)
+    bad = world.train(0.9)
+    to_weight(world, bad, 10)
+    unreadable(world, champion, bad)
+    world.deployer.error_share[bad] = 0.9
+    world.now += 5
+    world.rest()
+    assert world.serving() == {champion: 100}
+    assert world.call(bad) is Call.ROLLED_BACK
+
+
+def test_a_lost_sample_file_stops_the_probe_and_not_an_order() -> None:
+    def lost(name: str) -> Example:
+        raise Transient(f"{name} cannot be read")
+
+    world = with_rollout(World(), probe_file="rows.json", keep_warm=10_000.0)
+    first = world.crowned(0.8)
+    world.crowned(0.85)
+    world.train(0.9)
+    loop = world.worker()
+    loop = replace(loop, sources=replace(loop.sources, sample=lost))
+    world.rest(loop)
+    assert world.lines("told")[-1].reason == "no_example"
+    world.registry.set_alias(MODEL, "champion", first)
+    world.rest(loop)
+    assert world.serving() == {first: 100}
+
+
+def test_a_target_out_of_reach_does_not_protect_a_bad_canary_on_another() -> None:
+    world = World(targets=(target("api"), target("eu")))
+    champion = world.crowned(0.8)
+    bad = world.train(0.9)
+    to_weight(world, bad, 10)
+    look = world.deployer.observe
+
+    def blind(place: Target) -> Observed:
+        if place.name == "eu":
+            raise Transient("no route")
+        return look(place)
+
+    world.deployer.observe = blind  # type: ignore[method-assign]
+    world.deployer.error_share[bad] = 0.9
+    loop = world.worker()
+    for _ in range(30):
+        woken = world.wake(loop)
+        world.now = max(world.now, woken.again or world.now)
+    assert world.serving("api") == {champion: 100}
+
+
+def test_a_recreated_model_is_judged_from_its_first_version_on() -> None:
+    world = World()
+    world.crowned(0.8)
+    for _ in range(5):
+        world.train(0.7)
+    world.rest()
+    world.registry.delete_model(MODEL)
+    world.rest()
+    first = world.train(0.8)
+    world.registry.set_alias(MODEL, "champion", first)
+    world.rest()
+    worse, better = world.train(0.7), world.train(0.9)
+    world.rest()
+    assert world.call(worse) is not None
+    assert world.champion() == better
+    assert world.serving() == {better: 100}
+
+
+def test_a_number_of_the_model_before_is_no_place_to_go_back_to() -> None:
+    world = World()
+    world.crowned(0.8)
+    world.crowned(0.9)
+    world.registry.delete_model(MODEL)
+    first, unjudged = world.train(0.5), world.train(0.4)
+    world.deployer.broken[first] = "no such artifacts"
+    world.registry.set_alias(MODEL, "champion", first)
+    loop = world.worker()
+    for _ in range(60):
+        woken = world.wake(loop)
+        world.now = max(world.now, woken.again or world.now)
+    key = world.registry.version(MODEL, unjudged).identity.key  # type: ignore[union-attr]
+    assert key not in [key for _, key in world.deployer.launches]
+
+
+def test_an_order_that_failed_with_nowhere_to_go_back_is_told() -> None:
+    world = with_rollout(World(), keep_warm=0.0)
+    first = world.crowned(0.8)
+    second = world.crowned(0.9)
+    world.rest()
+    world.deployer.broken[first] = "no such artifacts"
+    world.registry.set_alias(MODEL, "champion", first)
+    loop = world.worker()
+    world.wake(loop)
+    world.registry.delete_version(MODEL, second)
+    for _ in range(30):
+        woken = world.wake(loop)
+        world.now = max(world.now, woken.again or world.now)
+    assert "is gone" in str(world.lines("told")[-1].data)
+    assert world.serving() == {second: 100}
+
+
+def test_a_champion_that_no_longer_starts_is_launched_again_with_growing_pauses() -> None:
+    world = World()
+    champion = world.crowned(0.8)
+    world.deployer.broken[champion] = "no such artifacts"
+    name = release_name(world.registry.version(MODEL, champion).identity)  # type: ignore[union-attr]
+    world.deployer.lose(world.targets[0], name)
+    launches, began = len(world.deployer.launches), world.now
+    loop = world.worker()
+    for _ in range(200):
+        woken = world.wake(loop)
+        if not woken.acted:
+            world.now = max(world.now, woken.again or world.now + 1)
+        if world.now > began + 3_600:
+            break
+    assert 5 < len(world.deployer.launches) - launches < 25
+    world.deployer.broken.clear()
+    world.now += 700
+    world.rest()
+    assert world.serving() == {champion: 100}
+
+
+def test_a_rollout_that_advice_cut_short_is_told_and_gives_its_slot_back() -> None:
+    world = World()
+    champion = world.crowned(0.8)
+    new = world.train(0.9)
+    to_weight(world, new, 10)
+    world.mode = Mode.ADVISE
+    loop = world.worker()
+    world.wake(loop)
+    world.wake(loop)
+    assert "stands still" in str(world.lines("told")[-1].data)
+    assert holders(world.ledger) == ()
+    world.mode = Mode.DEPLOY
+    world.rest()
+    assert world.champion() == new != champion
+
+
+def test_a_model_deleted_in_mid_rollout_gives_its_slot_back() -> None:
+    world = World()
+    world.crowned(0.8)
+    new = world.train(0.9)
+    to_weight(world, new, 10)
+    assert holders(world.ledger) == (MODEL,)
+    world.registry.delete_model(MODEL)
+    world.rest()
+    assert holders(world.ledger) == ()
+
+
+def test_a_first_version_deleted_in_its_own_rollout_leaves_the_target() -> None:
+    world = with_rollout(World(targets=(target("api"), target("eu"))), keep_warm=0.0)
+    first = world.train(0.8)
+    to_weight(world, first, 100)
+    world.registry.delete_version(MODEL, first)
+    world.rest()
+    assert world.serving("api") == {}
+    assert holders(world.ledger) == ()
+
+
+def test_a_displaced_version_is_judged_again_when_a_person_says_so() -> None:
+    world = with_rollout(World(), keep_warm=0.0)
+    first = world.crowned(0.8)
+    second = world.crowned(0.9)
+    world.registry.set_alias(MODEL, "champion", first)
+    world.rest()
+    assert world.call(second) is Call.DISPLACED
+    world.registry.rejudge(MODEL, second)
+    world.rest()
+    assert world.champion() == second
+
+
+def test_a_release_that_cannot_be_removed_keeps_no_winner_waiting() -> None:
+    world = with_rollout(World(), keep_warm=0.0)
+    world.crowned(0.8)
+    world.deployer.faults.fail("retire", Terminal("403"), times=10_000)
+    to_weight(world, world.train(0.85), 100)
+    new = world.train(0.9)
+    loop = world.worker()
+    for _ in range(300):
+        woken = world.wake(loop)
+        if not woken.acted:
+            world.now = max(world.now, min(woken.again or world.now + 1, world.now + 5))
+    assert world.champion() == new
+
+
+def test_an_approval_given_again_after_it_was_taken_away_counts_from_then() -> None:
+    world = World(policy=replace(World().policy, approval=Approval("approved_by", expires=100.0)))
+    version = world.train(0.8)
+    world.registry.hold(MODEL, "ana")
+    world.registry.approve(MODEL, version, "approved_by", "ana")
+    world.rest()
+    world.now += 200
+    world.registry.delete_tag(MODEL, version, "approved_by")
+    world.rest()
+    world.registry.hold(MODEL, None)
+    world.registry.approve(MODEL, version, "approved_by", "ana")
+    world.rest()
+    assert world.champion() == version
+
+
+def test_dying_after_the_crown_costs_neither_its_line_nor_the_keep_warm_time() -> None:
+    world = with_rollout(World(), keep_warm=5_000.0)
+    old = world.crowned(0.8)
+    world.now += 6_000
+    new = world.train(0.9)
+    to_weight(world, new, 100)
+
+    def at(verb: str, when: str) -> None:
+        if verb == "crown" and when == "after":
+            raise Died
+
+    with pytest.raises(Died):
+        world.rest(tapped(world, at))
+    world.now += 30
+    world.rest(until=world.now + 100)
+    assert ready(world, "api") == [old, new]
+    assert [line.version for line in world.lines("crowned")] == [old, new]
+
+
+def test_dying_after_a_roll_back_does_not_condemn_the_second_try() -> None:
+    world = World()
+    world.crowned(0.8)
+    version = world.train(0.9)
+    world.deployer.faults.fail("launch", Terminal("no such instance type"))
+    seen: list[str] = []
+
+    def at(verb: str, when: str) -> None:
+        if verb == "challenge" and when == "after":
+            seen.append(verb)
+            if len(seen) == 2:
+                raise Died
+
+    with pytest.raises(Died):
+        world.rest(tapped(world, at))
+    world.now += 60
+    world.rest()
+    world.registry.rejudge(MODEL, version)
+    world.rest()
+    assert world.champion() == version
+
+
+def test_a_slow_worker_does_not_give_away_the_slot_of_another() -> None:
+    world = World()
+    world.train(0.8)
+    nominated: list[int] = []
+
+    def at(verb: str, when: str) -> None:
+        if verb == "of" and when == "before" and not nominated:
+            nominated.append(1)
+            world.registry.hold(MODEL, None)
+            other = world.worker()
+            while world.registry.read(MODEL).challenger is None:
+                world.wake(other)
+
+    world.registry.hold(MODEL, "ana")
+    world.wake(tapped(world, at))
+    assert holders(world.ledger) == (MODEL,)
+
+
+def test_what_was_seen_of_versions_that_are_gone_is_forgotten() -> None:
+    world = World(policy=replace(World().policy, min_age=10_000.0))
+    for _ in range(6):
+        number = world.train(0.8)
+        world.rest()
+        world.registry.delete_version(MODEL, number)
+    world.rest()
+    stored = world.ledger.load(MODEL)
+    assert stored is not None
+    assert len(from_json(stored.body).first_seen) <= 1
