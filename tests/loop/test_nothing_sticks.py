@@ -81,7 +81,7 @@ def test_a_target_out_of_reach_does_not_protect_a_bad_canary_on_another() -> Non
             raise Transient("no route")
         return look(place)
 
-    world.deployer.observe = blind  # type: ignore[method-assign]
+    world.deployer.observe = blind  # type: ignore[assignment, method-assign]
     world.deployer.error_share[bad] = 0.9
     loop = world.worker()
     for _ in range(30):
