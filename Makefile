@@ -24,7 +24,7 @@ TEST_READY := .venv-test/.ready-$(VERSION)
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-demo: $(DEMO_READY) ## the whole loop on this machine, with a page to watch it
+demo: $(DEMO_READY) ## the whole loop on this machine
 	@$(DEMO) -m demo
 
 test: lint types imports ## what CI runs: lint, format, types, directions of imports, tests

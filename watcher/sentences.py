@@ -39,8 +39,10 @@ def _verdict(line: Line, data: Mapping[str, Any]) -> str:
     call = str(data.get("call") or "")
     findings = [finding for finding in _list(data.get("findings")) if isinstance(finding, Mapping)]
     if call == "wins":
-        numbers = sorted((f for f in findings if f.get("measured") and f.get("bound")), key=_primary_first)
-        said = [_measured(f) for f in numbers]
+        numbers = [f for f in findings if f.get("measured") and f.get("bound")]
+        # Why it wins is in the metrics; that it is ready and above the floor goes without saying.
+        telling = [f for f in numbers if f.get("rule") in _METRICS] or numbers
+        said = [_measured(f) for f in sorted(telling, key=_primary_first)]
     else:
         objections = [f for f in findings if f.get("call") == call] or [f for f in findings if f.get("call") != "wins"]
         said = [": ".join(filter(None, (_words(f.get("reason")), _measured(f)))) for f in objections]
@@ -254,9 +256,11 @@ def _measured(finding: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, (measured, asked))) + (f" ({detail})" if detail else "")
 
 
+_METRICS = ("primary_gains", "guards_hold", "within_bounds")
+
+
 def _primary_first(finding: Mapping[str, Any]) -> int:
-    order = ("primary_gains", "guards_hold", "within_bounds")
-    return order.index(finding["rule"]) if finding.get("rule") in order else len(order)
+    return _METRICS.index(finding["rule"]) if finding.get("rule") in _METRICS else len(_METRICS)
 
 
 def _number(value: object) -> str:
