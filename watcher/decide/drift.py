@@ -109,10 +109,15 @@ def bring_up(world: World, view: TargetView, version: Version, reason: str) -> D
 
 
 def to_champion(world: World, view: TargetView) -> Decision | None:
-    """Take a target off the challenger: whole onto what is desired, or empty where there never was a champion."""
+    """Take a target off the challenger: whole onto what is desired, or empty where there never was a champion.
+
+    Where there was one and it is gone, the challenger is all there is, and goes on serving.
+    """
     desired = world.desired
     if desired is not None:
         return heal(world, view, desired)
+    if world.crown.crowned is not None:
+        return None
     if isinstance(view.seen, Observed) and not view.seen.weights:
         return None
     blocked = obstacle(world, view)

@@ -6,7 +6,7 @@ import json
 
 from watcher.decide.world import Decision, World
 from watcher.record import Phase
-from watcher.values import FINAL, NOTHING, Marks, Observed, State, Step, Verb, Version
+from watcher.values import FINAL, NOTHING, Marks, Mode, Observed, State, Step, Verb, Version
 
 NEWEST_AT_FIRST_SIGHT = 20
 """Versions that are read of a model which was never watched before."""
@@ -143,14 +143,18 @@ def first_look(marks: Marks, newest: int) -> int:
 
 
 def _settled(world: World, before: int) -> int:
-    """Every version up to here is decided: holes in the numbers were confirmed by direct gets."""
+    """Every version up to here is decided: holes in the numbers were confirmed by direct gets.
+
+    A champion counts once it is acknowledged, for then it gets a verdict when it is replaced; advice acknowledges none.
+    """
     marks, snapshot = world.snapshot.marks, world.snapshot
+    reigns = marks.champion if snapshot.watched.mode is Mode.ADVISE else world.crown.crowned
     settled = before if 0 <= before <= snapshot.newest else first_look(marks, snapshot.newest)
     while settled < snapshot.newest:
         found = snapshot.versions.get(settled + 1)
         if found is None:
             break
-        if isinstance(found, Version) and found.call is None and found.number != marks.champion:
+        if isinstance(found, Version) and found.call is None and found.number != reigns:
             break
         settled += 1
     return settled
