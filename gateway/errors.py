@@ -27,5 +27,9 @@ class StartFailed(Exception):
     """A release that did not become ready, with the reason in words."""
 
 
+class StartDied(StartFailed):
+    """The process ended without a word while it started: that says less about the model than an error it gives."""
+
+
 class Unavailable(Exception):
     """Nothing can answer this request now, with the reason in words."""

@@ -13,7 +13,7 @@ from typing import Any
 from gateway import processes, suitable
 from gateway.control_link import ControlLink, connect
 from gateway.environments import Environments
-from gateway.errors import StartFailed, Unavailable
+from gateway.errors import StartDied, StartFailed, Unavailable
 from gateway.files import bound_log, last_line
 from gateway.limits import Limits
 from gateway.nursery import Nursery
@@ -150,7 +150,7 @@ class Release:
                 log.warning("%s/%s: %s", self.endpoint, self.name, error)
                 failures += 1
                 self.detail = str(error)
-                if not once_ready:
+                if not once_ready and (failures >= HOPELESS or not isinstance(error, StartDied)):
                     self.state = FAILED
                     return
                 if failures >= HOPELESS:
@@ -245,7 +245,7 @@ class Release:
         except ConnectionError:
             await nursery.end(card, polite=False)
             said = last_line(self.folder / "log")
-            raise StartFailed(f"The worker's process ended while it started{': ' * bool(said)}{said}") from None
+            raise StartDied(f"The worker's process ended while it started{': ' * bool(said)}{said}") from None
         except StartFailed:
             await nursery.end(card, polite=False)
             raise

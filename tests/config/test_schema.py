@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from watcher.config import schema
-from watcher.config.schema import text
+from watcher.config.json_schema import text
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ def properties(value: Any, way: str = "") -> Iterator[tuple[str, dict[str, Any]]
 
 
 def test_the_published_schema_is_current() -> None:
-    """`python -m watcher.config.schema > schema/watch.schema.json` makes it so."""
+    """`python -m watcher.config.json_schema > schema/watch.schema.json` makes it so."""
     assert (ROOT / "schema" / "watch.schema.json").read_text(encoding="utf-8") == text()
 
 

@@ -9,7 +9,7 @@ from watcher.cli.session import Session
 
 def schema(session: Session) -> None:
     """Print the JSON Schema of the settings file, for editors."""
-    from watcher.config.schema import schema as made
+    from watcher.config.json_schema import schema as made
 
     found = made()
     session.out.give(found)

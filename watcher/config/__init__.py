@@ -30,7 +30,7 @@ def load(path: Path, environ: Mapping[str, str], shapes: Shapes = SHAPES, place:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of the file, for editors; `python -m watcher.config.schema` prints it."""
-    from watcher.config.schema import schema as made
+    """JSON Schema of the file, for editors; `python -m watcher.config.json_schema` prints it."""
+    from watcher.config.json_schema import schema as made
 
     return made()

@@ -1,4 +1,4 @@
-"""JSON Schema of the user's file. `python -m watcher.config.schema` prints it as schema/watch.schema.json."""
+"""JSON Schema of the user's file. `python -m watcher.config.json_schema` prints it as schema/watch.schema.json."""
 
 from __future__ import annotations
 
