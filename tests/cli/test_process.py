@@ -30,7 +30,7 @@ registry: {uri: "sqlite:///registry.db"}
 ledger: sqlite:///state/ledger.db
 poll: {changes: 1s, marks: 1s, evidence: 1s}
 policies:
-  binary: {primary: {metric: auc}}
+  binary: {primary: {metric: auc}, floors: {auc: 0.95}}
 rollouts:
   fast: {canary: [100], bake: 0s}
 models:
