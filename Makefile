@@ -15,11 +15,16 @@ VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c 'import platform; print(platform.
 UV := .venv-uv/bin/uv
 DEMO := .venv-demo/bin/python
 TEST := .venv-test/bin/python
+NEWEST := .venv-newest/bin/python
+SPARK := .venv-spark/bin/python
 UV_READY := .venv-uv/.ready-$(VERSION)
 DEMO_READY := .venv-demo/.ready-$(VERSION)
 TEST_READY := .venv-test/.ready-$(VERSION)
+NEWEST_READY := .venv-newest/.ready-$(VERSION)
+SPARK_READY := .venv-spark/.ready-$(VERSION)
+SPARK_STARTS := .venv-spark/.starts-$(VERSION)
 
-.PHONY: help demo test test-all lint format types imports bench lock clean
+.PHONY: help demo demo-spark test test-all test-newest test-spark lint format types imports audit bench bench-spark mutation lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -27,11 +32,21 @@ help: ## list what can be made
 demo: $(DEMO_READY) ## the whole loop on this machine
 	@$(DEMO) -m demo
 
-test: lint types imports ## what CI runs: lint, format, types, directions of imports, tests
-	@$(TEST) -m pytest
+demo-spark: $(SPARK_STARTS) ## the same with the batch job and the stream on Spark; needs Java, or root to install it
+	@$(SPARK) -m demo --engine spark
 
-test-all: lint types imports ## the same, and the suites that take minutes
+test: lint types imports ## what CI runs: lint, format, types, directions of imports, tests
+	@$(TEST) -m pytest -n 2 --dist worksteal
+
+test-all: lint types imports test-newest ## the same, the suites that take minutes, the newest MLflow, and Spark
 	@$(TEST) -m pytest -m "" --hypothesis-profile=long
+	@$(MAKE) test-spark SUITE='-m ""'
+
+test-newest: $(NEWEST_READY) ## what touches MLflow's own code, with the newest MLflow
+	@$(NEWEST) -m pytest tests/registry tests/contract tests/gateway
+
+test-spark: $(SPARK_STARTS) ## the jobs on a real Spark with real Delta; needs Java, or root to install it
+	@$(SPARK) -m pytest $(SUITE) tests/spark
 
 lint: $(TEST_READY)
 	@$(TEST) -m ruff check --quiet --output-format=concise
@@ -47,8 +62,18 @@ format: $(TEST_READY) ## sort imports, apply safe fixes, format
 	@$(TEST) -m ruff check --quiet --fix-only
 	@$(TEST) -m ruff format
 
+audit: $(TEST_READY) ## ask for known vulnerabilities of what the locks pin; 3 where nobody answers
+	@$(TEST) -m tests.audit
+
 bench: $(DEMO_READY) ## measure, and print a table
 	@$(DEMO) -m benchmarks
+
+bench-spark: $(SPARK_STARTS) ## measure the batch job on Spark
+	@$(SPARK) -m benchmarks --only spark
+
+mutation: $(TEST_READY) ## change the rules one by one and see whether a test notices; hours, goes on where it stopped
+	@$(TEST) -m mutmut run --max-children 2
+	@$(TEST) -m mutmut results
 
 # Every lock is universal: one file for all supported Pythons. What is tested is what is installed elsewhere, hence -c;
 # Spark's own suite stands apart because delta-spark holds back what the rest uses.
@@ -60,9 +85,12 @@ lock: $(UV_READY) ## compile the locks again from pyproject.toml; UPGRADE=--upgr
 	$(PROJECT) --extra local -c requirements-dev.txt -o requirements-demo.txt
 	$(PROJECT) --extra functions --extra azureml --extra databricks -c requirements-dev.txt -o requirements.txt
 	$(PROJECT) --extra local --extra spark --extra dev -o requirements-spark.txt
+	@# The one pin of pyproject.toml that azureml-mlflow dictates, lifted: a new MLflow is met here before users meet it.
+	printf 'mlflow>3.15.0\nmlflow-skinny>3.15.0\n' | \
+		$(PROJECT) --extra local --extra dev --overrides - -o requirements-newest.txt
 
 clean: ## remove what was made here
-	rm -rf .venv-uv .venv-demo .venv-test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv-uv .venv-demo .venv-test .venv-newest .venv-spark .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .azurite mutants dist
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(UV_READY): requirements-bootstrap.txt
@@ -82,5 +110,20 @@ $(UV_READY): requirements-bootstrap.txt
 
 LOCK_demo := demo
 LOCK_test := dev
+LOCK_newest := newest
+LOCK_spark := spark
 $(DEMO_READY): requirements-demo.txt
 $(TEST_READY): requirements-dev.txt
+$(NEWEST_READY): requirements-newest.txt
+$(SPARK_READY): requirements-spark.txt
+
+# Java from the system's packages; the Delta jars from Maven, once.
+$(SPARK_STARTS): $(SPARK_READY)
+	@java -version >/dev/null 2>&1 || [ -x "$${JAVA_HOME:-/nowhere}/bin/java" ] || { [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && \
+		echo "installing Java ..." && apt-get update -qq && \
+		{ apt-get install -qq --no-install-recommends openjdk-17-jre-headless || \
+		apt-get install -qq --no-install-recommends openjdk-21-jre-headless; } >/dev/null 2>&1; } || { \
+		echo "Spark needs Java 17 or 21, and it is neither here nor could it be installed: install it (on Debian and Ubuntu: apt install openjdk-17-jre-headless)." >&2; exit 1; }
+	@echo "resolving the Delta jars ..."
+	@$(SPARK) -m scoring.spark 2>.venv-spark/starts.log || { tail -n 1 .venv-spark/starts.log >&2; exit 1; }
+	@touch $@

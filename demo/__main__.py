@@ -72,7 +72,7 @@ def _run(
         folder.wipe()
         began = time.monotonic()
         trainer = Trainer(folder.uri, folder.artifacts, folder.answers, dict(given.metric))
-        story = Story(folder, given.port or _free_port(), processes, trainer, screen, asked.is_set)
+        story = Story(folder, given.port or _free_port(), processes, trainer, screen, asked.is_set, given.engine)
         try:
             story.tell(given.acts)
             seen = promises.Seen(
@@ -83,6 +83,7 @@ def _run(
                 tags=trainer.calls(),
                 weights=story.weights(),
                 bake=BAKE,
+                scored=story.scored,
                 killed=tuple(story.killed),
             )
             checked = promises.check(seen)
@@ -95,7 +96,7 @@ def _run(
                 with contextlib.suppress(Stopped):
                     asked.wait()
         finally:
-            story.tail.stop()
+            story.end()
         return BROKEN if told["requests_failed"] or any(promise.broken for promise in checked) else KEPT
 
 
@@ -120,6 +121,7 @@ def _say_where(screen: Screen, folder: Folder) -> None:
     screen.say("The history, and why each thing was done:", BOLD)
     screen.copy(f"{watcher} history {MODEL} -c {settings}")
     screen.copy(f"{watcher} explain {MODEL} 3 -c {settings}")
+
     screen.say(f"The report: {_shown(folder.report)}. The settings: {settings}.")
     screen.say("On your own registry:", BOLD)
     screen.say(
@@ -174,6 +176,9 @@ def _arguments() -> argparse.Namespace:
         metavar="VERSION=VALUE",
         help="log another r2 for a version than the measured one, and see the story change:\n"
         "with --metric 3=0.6 version 3 wins; may be given several times",
+    )
+    parser.add_argument(
+        "--engine", choices=["delta", "spark"], default="delta", help="what the batch job and the stream run on"
     )
     parser.add_argument("--folder", type=Path, default=CHECKOUT / ".demo", help="where everything lies; wiped first")
     parser.add_argument("--port", type=int, help="public port of the endpoint; by default a free one")

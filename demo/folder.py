@@ -55,6 +55,30 @@ class Folder:
         return self.path / "state" / "gateway"
 
     @property
+    def features(self) -> Path:
+        return self.path / "features"
+
+    @property
+    def scores(self) -> Path:
+        return self.path / "scores"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def stream_log(self) -> Path:
+        return self.path / "stream.log"
+
+    @property
+    def batch_log(self) -> Path:
+        return self.path / "batch.log"
+
+    def pointer(self, name: str) -> Path:
+        """Where a job finds which version to score with."""
+        return self.path / "state" / f"{name}.json"
+
+    @property
     def processes(self) -> Path:
         return self.path / "processes"
 

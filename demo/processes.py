@@ -60,6 +60,16 @@ class Processes:
         write(self._cards, Card(process.pid, started(process.pid) or "", name))
         return process.pid
 
+    def finish(self, name: str, patience: float) -> bool:
+        """Wait until it has ended by itself; whether it ended well."""
+        process = self._started[name]
+        try:
+            return process.wait(patience) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            self.stop(name, POLITE)
+
     def ended(self, name: str) -> bool:
         """Whether a process that was started has ended by itself."""
         process = self._started.get(name)

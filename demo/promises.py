@@ -6,10 +6,12 @@ Nothing here knows how the story is meant to go: whatever the versions' metrics 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from demo.counts import Counts
+from demo.settings import TARGET
+from demo.tables import Scored
 from watcher.ports import Line
 from watcher.values import FINAL, Call
 
@@ -34,6 +36,8 @@ class Seen:
     weights: Mapping[int, int]
     """Version -> percent, as the gateway says."""
     bake: float
+    scored: Scored = field(default_factory=Scored)
+    """What the batch job and the stream made of the table."""
     killed: tuple[tuple[float, int], ...] = ()
     """When a watcher was killed, and the version it was rolling out."""
 
@@ -102,10 +106,15 @@ def _all_judged(seen: Seen) -> Iterator[str]:
             yield f"version {version} got no verdict"
 
 
-def _only_winners_answered(seen: Seen) -> Iterator[str]:
+def _allowed(seen: Seen) -> set[int | None]:
+    """Winners, and what a person ordered."""
     allowed = {line.version for line in seen.lines if line.event == "order"}
     verdicts = [line for line in seen.lines if line.event == "verdict"]
-    allowed |= {line.version for line in verdicts if (line.data or {}).get("call") == Call.WINS}
+    return allowed | {line.version for line in verdicts if (line.data or {}).get("call") == Call.WINS}
+
+
+def _only_winners_answered(seen: Seen) -> Iterator[str]:
+    allowed = _allowed(seen)
     for version in {*seen.counts.answers, *seen.counts.own}:
         if int(version) not in allowed:
             yield f"version {version} answered"
@@ -150,7 +159,7 @@ def _fell(lines: Sequence[Line], version: int) -> float | None:
                 fell, off = line.at, None
             elif line.version == version:
                 fell = off = None
-        elif line.event == "live" and fell is not None and off is None:
+        elif _is_endpoint(line) and fell is not None and off is None:
             off = line.at if str(version) not in (data.get("weights") or {}) else None
     return off
 
@@ -160,22 +169,55 @@ def _launched_once(seen: Seen) -> Iterator[str]:
     for line in seen.lines:
         data = line.data or {}
         if line.event == "done" and data.get("verb") == "launch":
-            if data.get("release") in up:
-                yield f"version {line.version} was launched twice"
-            up.add(data.get("release"))
+            if (line.target, data.get("release")) in up:
+                yield f"version {line.version} was launched twice on {line.target}"
+            up.add((line.target, data.get("release")))
         elif line.event == "done" and data.get("verb") == "retire":
-            up.discard(data.get("release"))
+            up.discard((line.target, data.get("release")))
 
 
 def _baked(seen: Seen) -> Iterator[str]:
     """Between two steps forward of a canary lies at least one bake."""
-    marks = [line for line in seen.lines if line.event in ("live", "crowned")]
+    marks = [line for line in seen.lines if _is_endpoint(line) or line.event == "crowned"]
     for before, after in pairwise(marks):
         split = (before.data or {}).get("weights") or {}
         stepped = after.reason == "canary_step" and len(split) > 1
         replaced = after.event == "crowned" and (after.data or {}).get("previous") is not None
         if (stepped or replaced) and after.at - before.at < seen.bake - SLACK:
             yield f"{after.at - before.at:.2f} s at {split}"
+
+
+def _is_endpoint(line: Line) -> bool:
+    """Whether it says what the endpoint serves from then on."""
+    return line.event == "live" and line.target == TARGET
+
+
+def _each_row_once(seen: Seen) -> Iterator[str]:
+    scored = seen.scored
+    if not scored.rows_in:
+        yield "no row came"
+    if scored.lost or scored.twice or scored.rows_in != scored.rows_out:
+        yield f"{scored.rows_in} rows in, {scored.rows_out} out, {scored.lost} lost, {scored.twice} twice"
+
+
+def _only_winners_scored(seen: Seen) -> Iterator[str]:
+    allowed = _allowed(seen)
+    for version, rows in (seen.scored.versions or {}).items():
+        if version not in allowed:
+            yield f"version {version} scored {rows} rows"
+    if seen.scored.last != seen.champion:
+        yield f"the newest rows are version {seen.scored.last}'s, the champion is {seen.champion}"
+
+
+def _runs_whole(seen: Seen) -> Iterator[str]:
+    if not seen.scored.runs:
+        yield "no batch run was made"
+    allowed = _allowed(seen)
+    for run in seen.scored.runs:
+        if not run.rows == run.read == run.input_rows:
+            yield f"{run.folder} says {run.rows} rows, holds {run.read}, and the table had {run.input_rows}"
+        if run.version not in allowed:
+            yield f"{run.folder} was scored with version {run.version}"
 
 
 def _went_on(seen: Seen) -> Iterator[str]:
@@ -199,5 +241,8 @@ _PROMISES: tuple[tuple[str, Callable[[Seen], Iterator[str]]], ...] = (
     ("What was rolled back or displaced did not answer again.", _nobody_comes_back),
     ("No release was launched twice.", _launched_once),
     ("Every canary step was baked in full.", _baked),
+    ("Every row that came was scored once, across every swap.", _each_row_once),
+    ("Only winners, and what a person ordered, scored rows; the champion the newest.", _only_winners_scored),
+    ("Every folder of the batch job is whole, and scored with such a version.", _runs_whole),
     ("What a killed watcher had begun was brought to its end by the next.", _went_on),
 )

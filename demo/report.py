@@ -43,6 +43,14 @@ def build(seen: Seen, promises: Sequence[Promise], seconds: float) -> dict[str, 
         },
         "champion": seen.champion,
         "promises": {promise.words: promise.broken or "kept" for promise in promises},
+        "rows": {
+            "in": seen.scored.rows_in,
+            "out": seen.scored.rows_out,
+            "lost": seen.scored.lost,
+            "twice": seen.scored.twice,
+            "by_version": {str(version): rows for version, rows in (seen.scored.versions or {}).items()},
+        },
+        "runs": [{"folder": run.folder, "version": run.version, "rows": run.rows} for run in seen.scored.runs],
         "failures": counts.failures,
         "longest_answer_ms": counts.longest_ms,
         "seconds": round(seconds, 1),
@@ -64,22 +72,23 @@ def write(path: Path, report: dict[str, Any]) -> None:
 def show(screen: Screen, report: dict[str, Any], promises: Sequence[Promise]) -> None:
     """The table, and each promise with whether it was kept."""
     screen.act("what the client counted, and what became of each version")
-    rows = []
+    table = []
     for version, verdict in report["verdicts"].items():
         own = report[f"requests_failed_v{FLAWED}"] if int(version) == FLAWED else 0
         waited = report["seconds_to_first_answer"].get(version)
         call = verdict["call"].replace("_", " ") or "–"
-        rows.append(
+        table.append(
             (
                 f"{version}{' (champion)' if int(version) == report['champion'] else ''}",
                 f"{report['answers'].get(version, 0):,}",
                 f"{own:,}",
+                f"{report['rows']['by_version'].get(version, 0):,}",
                 f"{waited:.1f} s" if waited is not None else "–",
                 call,
                 ": ".join(filter(None, (verdict["reason"].replace("_", " "), verdict["detail"]))),
             )
         )
-    screen.table(("version", "answers", "failed", "first after", "verdict", "because"), rows)
+    screen.table(("version", "answers", "failed", "rows", "first answer", "verdict", "because"), table)
     for version, waited in report["seconds_from_order_to_answer"].items():
         screen.say(f"From the wake-up that saw the order to the first answer of version {version}: {waited:.1f} s.")
     flawed = report[f"requests_failed_v{FLAWED}"]
@@ -89,6 +98,13 @@ def show(screen: Screen, report: dict[str, Any], promises: Sequence[Promise]) ->
         f" the whole {report['seconds']:.0f} s.",
         RED if report["requests_failed"] else GREEN,
     )
+    rows = report["rows"]
+    screen.say(
+        f"{rows['in']:,} rows in, {rows['out']:,} rows out of the stream: {rows['lost']} lost, {rows['twice']} twice.",
+        GREEN if rows["in"] == rows["out"] and not rows["lost"] and not rows["twice"] else RED,
+    )
+    for run in report["runs"]:
+        screen.say(f"Batch: {run['rows']:,} rows with version {run['version']} in {run['folder']}.")
     for promise in promises:
         if promise.broken:
             screen.say(f"BROKEN: {promise.words} {promise.broken}", RED, "  ")

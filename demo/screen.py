@@ -26,6 +26,7 @@ SHOWN = frozenset(
         "order",
         "told",
         "unmet",
+        "wrote",
         "failed",
         "ledger_rebuilt",
         "paused",

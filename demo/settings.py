@@ -8,7 +8,7 @@ from demo.trainer import METRIC, MODEL
 
 BAKE = 3.0
 KEEP_WARM = 4.0
-TARGET = "api"
+TARGET, BATCH, STREAM = "api", "nightly", "live"
 _TEXT = """\
 # Written by the demo; any watch.yaml looks like this. Polls, bakes and keep-warm are usually minutes to hours.
 version: 1
@@ -34,10 +34,14 @@ models:
     rollout: quick
     targets:
       - {{name: {target}, kind: local-endpoint, port: {port}, gateway: state/gateway}}
+      # The stream tries each version on rows of the same table, so the batch job need not.
+      - {{name: {batch}, kind: batch, engine: {engine}, pointer: state/nightly.json,
+         input: features, output: runs, trial: none}}
+      - {{name: {stream}, kind: stream, engine: {engine}, pointer: state/live.json, input: features, output: scores}}
 """
 
 
-def write(path: Path, uri: str, port: int) -> None:
-    """Write the file. `uri` is the registry's and the tracking store's."""
-    text = _TEXT.format(uri=uri, port=port, metric=METRIC, model=MODEL, target=TARGET, bake=BAKE, keep_warm=KEEP_WARM)
-    path.write_text(text)
+def write(path: Path, uri: str, port: int, engine: str) -> None:
+    """Write the file. `uri` is the registry's and the tracking store's, `engine` the jobs'."""
+    names = {"model": MODEL, "metric": METRIC, "target": TARGET, "batch": BATCH, "stream": STREAM}
+    path.write_text(_TEXT.format(uri=uri, port=port, bake=BAKE, keep_warm=KEEP_WARM, engine=engine, **names))

@@ -118,6 +118,11 @@ class Trainer:
         found = self._client.search_model_versions(f"name = '{MODEL}'")
         return {int(version.version): version.tags.get("watcher.verdict") for version in found}
 
+    @property
+    def features(self) -> Any:
+        """Rows as the jobs get them."""
+        return self._data[0]
+
     @cached_property
     def _client(self) -> Any:
         from mlflow import MlflowClient

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -21,12 +22,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from deployers.holder import remedy
 from watcher.errors import Conflict, Terminal, Transient, UserError
 from watcher.naming import slug
 from watcher.ports import Deployer
 from watcher.retry import Retry
-from watcher.text import plain
-from watcher.values import Example, Kind, Observed, Probe, Release, SeenRelease, State, Target, Traffic, Version
+from watcher.text import plain, secret_values, without_secrets
+from watcher.values import (
+    Example,
+    Kind,
+    Mirrored,
+    Observed,
+    Probe,
+    Release,
+    SeenRelease,
+    State,
+    Target,
+    Traffic,
+    Version,
+)
 
 SHAPE = Kind.ENDPOINT
 HOST = "127.0.0.1"
@@ -44,6 +58,11 @@ LONGEST_SOCKET = 100
 HIGHEST_PORT = 65_535
 MOST = 16 * 1024 * 1024
 """Bytes of an answer that are read."""
+MOST_TRACE = 20_000
+"""Characters of a traceback that are looked at, from its end."""
+MOST_CAUSE = 120
+_RAISED = re.compile(r"[A-Za-z_][\w.]{0,100}(: |$)")
+PORT_TAKEN = "PORT_TAKEN"
 FINAL = frozenset({"OTHER_OWNER"})
 """Refusals that repeating does not change."""
 
@@ -65,6 +84,17 @@ class _Answer:
     @property
     def message(self) -> str:
         return plain(self.json().get("message") or f"The gateway answered {self.status}.", 500)
+
+    @property
+    def raised(self) -> str | None:
+        """`KeyError: 'bmi'`: the last line of the traceback that MLflow sends along, None without one.
+
+        Its own message says only that something went wrong. The model's code wrote it, so nothing in it is trusted.
+        """
+        trace = self.json().get("stack_trace")
+        lines = trace[-MOST_TRACE:].splitlines() if isinstance(trace, str) else []
+        named = [line for line in lines if _RAISED.match(line)]
+        return plain(without_secrets(named[-1], secret_values(os.environ)), MOST_CAUSE) if named else None
 
 
 class _NotRunning(Exception):
@@ -101,6 +131,7 @@ class LocalEndpoint:
             weights=dict(told["weights"]),
             token=told["token"],
             problem=told.get("problem") if ours else _foreign(told),
+            mirrored=_mirrored(told),
         )
 
     def launch(self, release: Release) -> None:
@@ -108,7 +139,10 @@ class LocalEndpoint:
         name = _name(target)
         place = {"host": _host(target.settings), "port": _port(target.settings)}
         mine = {"owner": target.owner, "model": target.model}
-        _expect(self._started(target, "PUT", f"/endpoints/{name}", {**place, **mine}), 200)
+        answer = self._started(target, "PUT", f"/endpoints/{name}", {**place, **mine})
+        if answer.json().get("error_code") == PORT_TAKEN:
+            raise Transient(f"{answer.message.rstrip('.')}; {remedy(_port(target.settings))}.")
+        _expect(answer, 200)
         asked = {
             **mine,
             "version": version.number,
@@ -135,8 +169,19 @@ class LocalEndpoint:
             _expect(answer, 200)
         version = answer.headers.get("x-model-version", "")
         ok = answer.status == HTTPStatus.OK and answered == release.name
-        detail = f"{len(answer.body)} bytes" if ok else f"{answer.status}: {answer.message}"
+        detail = (
+            f"it answered with {len(answer.body):,} bytes" if ok else f"{answer.status}: {self._cause(release, answer)}"
+        )
         return Probe(ok, int(version) if version.isdecimal() else None, detail, ms)
+
+    @staticmethod
+    def _cause(release: Release, answer: _Answer) -> str:
+        """Why a probe failed: what the model's code raised, else where its log lies; then the answer's own message."""
+        raised = answer.raised
+        if raised is not None:
+            return f"{raised} ({answer.message})"
+        log = _home(release.target) / "releases" / _name(release.target) / release.name / "log"
+        return f"{answer.message} See {log}." if log.is_file() else answer.message
 
     def shift(self, target: Target, weights: Mapping[str, int], seen: str) -> None:
         told = self._mine(target)
@@ -146,6 +191,18 @@ class LocalEndpoint:
             return
         body = {"weights": dict(weights), "seen": seen}
         _expect(self._call(target, "PUT", f"/endpoints/{_name(target)}/weights", body), 200)
+
+    def mirror(self, target: Target, name: str, percent: int, seen: str) -> None:
+        told = self._mine(target)
+        if told is None:
+            raise Conflict(f"There is no endpoint at {target.place} yet.")
+        if "mirror" not in told:
+            raise Transient(
+                f"The gateway in {_home(target)} was started by an older watcher and cannot mirror; end it with"
+                " `watcher gateway stop`, and it is started again."
+            )
+        body = {"mirror": {name: percent}, "seen": seen}
+        _expect(self._call(target, "PUT", f"/endpoints/{_name(target)}/mirror", body), 200)
 
     def retire(self, target: Target, name: str) -> None:
         told = self._endpoint(target)
@@ -353,6 +410,17 @@ def _seen(told: Mapping[str, Any], *, ours: bool) -> SeenRelease:
     )
 
 
+def _mirrored(told: Mapping[str, Any]) -> Mirrored | None:
+    mirror = told.get("mirror")
+    if mirror is None:
+        return None
+    counted = mirror["traffic"]
+    traffic = Traffic(counted["requests"], counted["errors"], counted["p95_ms"])
+    return Mirrored(
+        mirror["release"], mirror["percent"], traffic, counted["dropped"], counted["compared"], counted["disagreed"]
+    )
+
+
 def _foreign(told: Mapping[str, Any]) -> str:
     where = f"{told['host']}:{told['port']}"
     return plain(f"The endpoint on {where} serves the model {told['model']} for the owner {told['owner']}.", 500)
@@ -413,5 +481,5 @@ def _port_problems(host: str, port: int) -> list[str]:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(address)
     except OSError as error:
-        return [f"{host}:{port} cannot be listened on: {error.strerror}."]
+        return [f"{host}:{port} cannot be listened on: {error.strerror}; {remedy(port)}."]
     return []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from gateway import control
 from gateway.errors import GatewayError
 from gateway.paths import home
-from gateway.supervisor import Supervisor
+from gateway.supervisor import Estate, Supervisor
 
 
 def main() -> int:
@@ -16,6 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
     parser.add_argument("--home", required=True, help="folder of this gateway: its state, sockets, logs, models")
     parser.add_argument("--host", default="127.0.0.1", help="address of endpoints that name none")
+    parser.add_argument("--estate", type=lambda text: Estate(**json.loads(text)), help=argparse.SUPPRESS)
     parser.add_argument(
         "--background", action="store_true", help="start it, unless it runs, and return once it answers"
     )
@@ -24,7 +26,7 @@ def main() -> int:
         if given.background:
             control.start(given.home, given.host)
             return 0
-        supervisor = Supervisor(home(given.home), given.host)
+        supervisor = Supervisor(home(given.home), given.host, given.estate)
     except GatewayError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import uuid
 from pathlib import Path
 
+from gateway.files import has_room
+
 
 def fetch(artifact_uri: str, tracking_uri: str | None, folder: Path) -> Path:
-    """Download into `folder/model`, whole or not at all; once there it is never fetched again."""
+    """Download into `folder/model`, whole or not at all; once there it is never fetched again.
+
+    Raises OSError (ENOSPC) where the disk is full, and whatever MLflow raises.
+    """
     model = folder / "model"
     if model.exists():
         return model
@@ -26,6 +33,10 @@ def fetch(artifact_uri: str, tracking_uri: str | None, folder: Path) -> Path:
         if spare.resolve() not in (found.resolve(), *found.resolve().parents):
             found = Path(shutil.copytree(found, spare / "copy"))
         found.rename(model)
+    except Exception as error:
+        if not has_room(spare):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
     finally:
         shutil.rmtree(spare, ignore_errors=True)
     return model

@@ -125,6 +125,8 @@ class HttpConnection(asyncio.Protocol):
         self.held = False
         """A subclass does not want more of the body now."""
         self.closed = False
+        self.leaving = False
+        """The next answer is the last one."""
         self._unseen = False
         """The parser is given a head that was made up here."""
 
@@ -190,6 +192,12 @@ class HttpConnection(asyncio.Protocol):
         if not self.reading:
             self.reading = True
             self.transport.resume_reading()
+
+    def leave(self) -> None:
+        """End with the answer to what is under way, or to the next request where nothing is."""
+        self.leaving = True
+        if self.queue:
+            self.queue[-1].keep_alive = False
 
     def drop(self) -> None:
         if not self.closed:
@@ -340,7 +348,7 @@ class HttpConnection(asyncio.Protocol):
         self.head_size = 0
         request.method = self.parser.get_method()
         request.minor = 0 if self.parser.get_http_version() == "1.0" else 1
-        request.keep_alive = self.parser.should_keep_alive()
+        request.keep_alive = self.parser.should_keep_alive() and not self.leaving
         if request.chunked and request.length is not None:
             raise BadRequest(400, "Both Content-Length and Transfer-Encoding.")
         if request.method == b"CONNECT":

@@ -31,6 +31,11 @@ class ControlLink(asyncio.Protocol):
             self.transport.write(what + b"\n")
         return asked
 
+    @property
+    def silent(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._asked)
+
     def close(self) -> None:
         self.transport.close()
 

@@ -10,8 +10,8 @@ import sys
 import uuid
 from pathlib import Path
 
-from gateway.errors import StartFailed
-from gateway.files import last_line
+from gateway.errors import NoRoom, StartFailed
+from gateway.files import has_room, last_line
 from gateway.suitable import Place
 
 WORKER_NEEDS = ("httptools", "uvloop")
@@ -36,7 +36,7 @@ class Environments:
     async def python(self, place: Place, log: Path) -> str:
         """The interpreter of an environment that meets the place's requirements.
 
-        Raises StartFailed with what is missing. Output of the builder goes to `log`.
+        Raises StartFailed with what is missing, and OSError. Output of the builder goes to `log`.
         """
         done = self.folder / place.digest
         async with self._locks.setdefault(place.digest, asyncio.Lock()):
@@ -51,8 +51,8 @@ class Environments:
             raise StartFailed(f"{because}, and uv, which builds it, is not installed.")
         spare = self.folder / f".{place.digest}-{uuid.uuid4().hex[:8]}"
         wanted = self.folder / f".{place.digest}-{uuid.uuid4().hex[:8]}.txt"
-        wanted.write_text("\n".join((*place.requirements, *WORKER_NEEDS)) + "\n")
         try:
+            wanted.write_text("\n".join((*place.requirements, *WORKER_NEEDS)) + "\n")
             if not await _run(
                 log, self.limit, program, "venv", "--no-config", "--relocatable", "-p", place.python, str(spare)
             ):
@@ -72,6 +72,10 @@ class Environments:
             ):
                 raise StartFailed(f"{because}, and building it failed: {last_line(log)}")
             spare.rename(done)
+        except StartFailed as error:
+            if not has_room(self.folder):
+                raise NoRoom(last_line(log)) from error
+            raise
         finally:
             with contextlib.suppress(FileNotFoundError):
                 wanted.unlink()

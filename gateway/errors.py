@@ -1,5 +1,9 @@
 """What the gateway says when it cannot do as asked."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 PORT_TAKEN = "PORT_TAKEN"
 OTHER_OWNER = "OTHER_OWNER"
 OTHER_IDENTITY = "OTHER_IDENTITY"
@@ -29,6 +33,18 @@ class StartFailed(Exception):
 
 class StartDied(StartFailed):
     """The process ended without a word while it started: that says less about the model than an error it gives."""
+
+
+class NoRoom(StartFailed):
+    """The disk is full, with the system's words: it says nothing about the release, and ends once there is room."""
+
+
+def no_room(home: Path, why: str) -> str:
+    """What a person is told about a full disk."""
+    return (
+        f"The disk of the gateway in {home} takes no more ({why}); what serves goes on serving, and what needs room is"
+        " tried again."
+    )
 
 
 class Unavailable(Exception):

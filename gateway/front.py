@@ -11,6 +11,7 @@ from gateway import wire
 from gateway.connection import HttpConnection, Request
 from gateway.errors import Unavailable
 from gateway.limits import Limits
+from gateway.mirror import Copy
 from gateway.upstream import Link
 
 HOP = frozenset(
@@ -56,6 +57,9 @@ class Choice(Protocol):
 
     def choose(self) -> Release | None:
         """Whose turn it is, None where nothing serves."""
+
+    def copy(self) -> Copy | None:
+        """What keeps a request for a mirror while it passes, None where it is not mirrored."""
 
 
 class Clock:
@@ -126,6 +130,7 @@ class Exchange:
         "answering",
         "chunked",
         "client",
+        "copy",
         "counted",
         "link",
         "release",
@@ -143,6 +148,7 @@ class Exchange:
         self.answering = False
         self.status = 0
         self.counted = request.method == b"POST" and request.path == b"/invocations"
+        self.copy = client.choice.copy() if self.counted else None
         self.started = time.perf_counter()
         self._task: asyncio.Task[None] | None = None
 
@@ -172,7 +178,7 @@ class Exchange:
         lines = [b"%b %b HTTP/1.1" % (request.method, request.target)]
         hop = _hop(request)
         lines += [b"%b: %b" % pair for pair in request.headers if pair[0] not in hop]
-        body = request.take()
+        body = self._taken()
         if request.complete and (request.chunked or request.length is not None):
             lines.append(b"content-length: %d" % len(body))
         elif request.length is not None:
@@ -193,13 +199,19 @@ class Exchange:
             if self.client is not None and request.size > HELD:
                 self.client.hold(True)
             return
-        body = request.take()
+        body = self._taken()
         if self.chunked:
             body = _chunk(body) + (b"0\r\n\r\n" if request.complete else b"")
         if body:
             self.link.send(body)
         if request.complete:
             self.started = time.perf_counter()
+
+    def _taken(self) -> bytes:
+        body = self.request.take()
+        if self.copy is not None:
+            self.copy.body.add(body)
+        return body
 
     def worker_ready(self, ready: bool) -> None:
         if self.client is not None:
@@ -209,6 +221,8 @@ class Exchange:
 
     def answer(self, status: int, head: bytes, body: bytes, last: bool) -> None:
         self.status = status
+        if self.copy is not None:
+            self.copy.answer.add(body)
         client = self.client
         if client is not None:
             self.answering = True
@@ -218,6 +232,8 @@ class Exchange:
             self._end()
 
     def more(self, body: bytes, last: bool) -> None:
+        if self.copy is not None:
+            self.copy.answer.add(body)
         if self.client is not None:
             self.client.write(body)
         if last:
@@ -259,6 +275,8 @@ class Exchange:
         if client is not None:
             client.exchange = None
             client.done()
+        if self.copy is not None and self.request.complete:
+            self.copy.done(self.request, self.status)
 
     def _fail(self, status: int, message: str) -> None:
         self._count(status)

@@ -37,7 +37,7 @@ class Limits:
     """MLflow's own request time-out; its environment variable sets the default."""
     ping_every: float = 1.0
     ping: float = 5.0
-    """A worker that says nothing for so long, while idle, hangs."""
+    """A worker that says nothing and does nothing for so long hangs; busy ones get the time of a request as well."""
     backoff_first: float = 0.1
     backoff_most: float = 30.0
     settled: float = 60.0
@@ -55,6 +55,14 @@ class Limits:
     idle: float = 75.0
     """Kept connections without a request."""
     connections: int = 4_096
+    mirror_at_once: int = 2
+    """Copies of requests that are on their way to a mirrored release at the same time."""
+    mirror_waiting: int = 64
+    """Copies that wait for their turn; more are dropped."""
+    mirror_body: int = 256 * 1024
+    """A request with a larger body is not copied."""
+    mirror_answer: int = 64 * 1024
+    """Larger answers are not compared: comparing takes time from everyone."""
     log: int = 5 * MIB
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway import processes
-from gateway.errors import StartFailed
-from gateway.files import last_line, write_json
+from gateway.errors import NoRoom, StartFailed
+from gateway.files import is_full, last_line, write_json
 from gateway.limits import Limits
 from gateway.paths import Home
 from gateway.worker import Order
@@ -50,6 +50,11 @@ class Nursery:
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
+    def let_go(self) -> None:
+        """Leave the zygote to another server."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def stop(self) -> None:
         """End the zygote; workers are no business of this."""
         if self._task is not None:
@@ -64,7 +69,7 @@ class Nursery:
     async def fork(self, order: Order, patience: float) -> processes.Card:
         """A worker forked from the zygote, which may be starting right now.
 
-        Raises StartFailed where there is none after `patience` seconds.
+        Raises StartFailed where there is none after `patience` seconds, or where it cannot fork.
         """
         try:
             async with asyncio.timeout(patience):
@@ -77,6 +82,8 @@ class Nursery:
                     except (OSError, ValueError):
                         self._disconnect()
                         continue
+                    if told.get("error"):
+                        raise _not_started(str(told["error"]), full=bool(told.get("full")))
                     return self._card(order, told["pid"], told["started"])
         except TimeoutError:
             pass
@@ -96,7 +103,7 @@ class Nursery:
         return await asyncio.shield(task)
 
     def spawn(self, order: Order, python: str | None) -> processes.Card:
-        """A worker in a process of its own, with another interpreter where one is named."""
+        """A worker in a process of its own, with another interpreter where one is named. Raises StartFailed."""
         env = dict(os.environ)
         paths = [str(self.home.code)]
         if python is None and env.get("PYTHONPATH"):
@@ -106,15 +113,25 @@ class Nursery:
             env.pop("VIRTUAL_ENV", None)
             env.pop("PYTHONHOME", None)
         told = self.home.run / f"{order.nonce}.order"
-        write_json(told, asdict(order))
         try:
+            write_json(told, asdict(order))
             process = self._popen([python or sys.executable, "-m", "gateway.worker", str(told)], env, order.log)
+            card = self._card(order, process.pid, processes.started(process.pid) or "")
+            self._carded(process, card)
         except OSError as error:
-            raise StartFailed(f"The worker's process does not start: {error.strerror}") from error
-        self.children[order.nonce] = process
-        card = self._card(order, process.pid, processes.started(process.pid) or "")
-        processes.write(self.home.run, card)
+            processes.remove(self.home.run, order.nonce)
+            raise _not_started(error.strerror or type(error).__name__, full=is_full(error)) from error
         return card
+
+    def _carded(self, process: subprocess.Popen[bytes], card: processes.Card) -> None:
+        """The process is known from here on, or ended: without a card it would be nobody's."""
+        try:
+            processes.write(self.home.run, card)
+        except OSError:
+            process.kill()
+            process.wait()
+            raise
+        self.children[card.nonce] = process
 
     async def end(self, card: processes.Card, *, polite: bool = True) -> None:
         """End one process and forget it; takes at most `limits.stop` seconds and a little."""
@@ -183,11 +200,10 @@ class Nursery:
         command = [sys.executable, "-m", "gateway.zygote", str(self.home.path)]
         try:
             process = self._popen(command, env, str(self.home.log))
+            self._carded(process, processes.Card(process.pid, processes.started(process.pid) or "", NONCE))
         except OSError as error:
             self._why = str(error.strerror)
             return
-        self.children[NONCE] = process
-        processes.write(self.home.run, processes.Card(process.pid, processes.started(process.pid) or "", NONCE))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + START
         while process.poll() is None and loop.time() < deadline:
@@ -224,3 +240,7 @@ class Nursery:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True
             )
+
+
+def _not_started(why: str, *, full: bool) -> StartFailed:
+    return NoRoom(why) if full else StartFailed(f"The worker's process does not start: {why}")

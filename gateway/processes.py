@@ -73,6 +73,27 @@ def alive(card: Card) -> bool:
     return started(card.pid) == card.started
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a process is doing: its state as the kernel has it, and the ticks of processor time that it used."""
+
+    state: bytes
+    ticks: int
+
+    def rests_since(self, before: Work | None) -> bool:
+        """Whether it did nothing in between and does nothing now: it sleeps, or was stopped."""
+        return before is not None and self.ticks == before.ticks and self.state in (b"S", b"T", b"t")
+
+
+def work(pid: int) -> Work | None:
+    """How far the process has come, None where it does not run (any more)."""
+    try:
+        rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return Work(rest[0], int(rest[11]) + int(rest[12]))
+    except (OSError, IndexError, ValueError):
+        return None
+
+
 def memory(pid: int) -> int | None:
     """Bytes that are this process's alone, None where that cannot be told.
 

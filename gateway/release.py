@@ -13,8 +13,8 @@ from typing import Any
 from gateway import processes, suitable
 from gateway.control_link import ControlLink, connect
 from gateway.environments import Environments
-from gateway.errors import StartDied, StartFailed, Unavailable
-from gateway.files import bound_log, last_line
+from gateway.errors import NoRoom, StartDied, StartFailed, Unavailable, no_room
+from gateway.files import bound_log, is_full, last_line
 from gateway.limits import Limits
 from gateway.nursery import Nursery
 from gateway.paths import Home
@@ -76,7 +76,11 @@ class Release:
         return self.worker.pool.kept() if self.worker is not None and self._serving.is_set() else None
 
     async def linked(self) -> Link:
-        """A connection to the worker, waiting for `limits.wait` where it is being replaced. Raises Unavailable."""
+        """A connection to the worker, waiting for `limits.wait` where it is being replaced or says nothing.
+
+        One that is silent for longer may be in the middle of a long computation: it is given the request then.
+        Raises Unavailable where there is no worker.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.around.limits.wait):
                 while not self.ended:
@@ -90,6 +94,9 @@ class Release:
                         return await self.worker.pool.opened()
                     except OSError:
                         self._doubt()
+        if self.worker is not None:
+            with contextlib.suppress(OSError):
+                return self.worker.pool.kept() or await self.worker.pool.opened()
         raise Unavailable(f"The release {self.name} is {self.state}{': ' * bool(self.detail)}{self.detail}")
 
     def count(self, status: int, seconds: float) -> None:
@@ -121,6 +128,11 @@ class Release:
         self._task = asyncio.get_running_loop().create_task(self._live(adopted, once_ready))
         self._task.add_done_callback(_complain)
 
+    def let_go(self) -> None:
+        """Leave the process to another server; its requests are still carried."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def stop(self, *, forget: bool) -> None:
         """Drain and end the process; `forget` removes the files too."""
         if self._task is not None:
@@ -145,7 +157,12 @@ class Release:
         losses = failures = 0
         while True:
             try:
-                worker = await self._bring_up(adopted)
+                worker = await self._brought_up(adopted)
+            except NoRoom as error:
+                told = no_room(self.around.home.path, str(error))
+                if self.detail != told:
+                    self.detail = told
+                    log.warning("%s/%s: %s", self.endpoint, self.name, told)
             except StartFailed as error:
                 log.warning("%s/%s: %s", self.endpoint, self.name, error)
                 failures += 1
@@ -165,7 +182,7 @@ class Release:
                 log.warning("%s/%s: %s", self.endpoint, self.name, self.detail)
                 self.worker, self.state = None, STARTING
                 self._serving.clear()
-                if not worker.control.lost.done():
+                if not (worker.control.lost.done() or worker.control.silent):
                     await self._drain(worker, limits.stop)
                 await self._end(worker)
                 if loop.time() - since > limits.settled:
@@ -173,6 +190,14 @@ class Release:
             adopted = None
             losses += 1
             await asyncio.sleep(min(limits.backoff_most, limits.backoff_first * 2 ** min(losses - 1, 20)))
+
+    async def _brought_up(self, adopted: Card | None) -> Worker:
+        """A worker that is ready. Raises StartFailed, also for what the system refuses."""
+        try:
+            return await self._bring_up(adopted)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise (NoRoom if is_full(error) else StartFailed)(f"{error.filename or self.folder}: {why}") from error
 
     async def _bring_up(self, adopted: Card | None) -> Worker:
         around = self.around
@@ -186,6 +211,8 @@ class Release:
         if place is None:
             try:
                 card = await around.nursery.fork(self._order(suitable.FORK), around.limits.start)
+            except NoRoom:
+                raise
             except StartFailed as error:
                 log.warning("%s/%s: %s", self.endpoint, self.name, error)
                 card = around.nursery.spawn(self._order(suitable.OWN), None)
@@ -254,19 +281,25 @@ class Release:
         await nursery.end(card)
         if told.get("place"):
             raise Elsewhere(suitable.Place(**{**told["place"], "requirements": tuple(told["place"]["requirements"])}))
-        raise StartFailed(str(told.get("detail") or "The worker is not the one that was started."))
+        why = str(told.get("detail") or "The worker is not the one that was started.")
+        raise (NoRoom if told.get("full") else StartFailed)(why)
 
     async def _watch(self, worker: Worker) -> str:
         """Until the worker cannot be trusted any more; says why."""
         limits = self.around.limits
         loop = asyncio.get_running_loop()
-        answered = loop.time()
+        answered = looked = loop.time()
         asked: asyncio.Future[dict[str, Any]] | None = None
+        done: processes.Work | None = None
         while True:
             if asked is None:
                 self._suspect.clear()
                 asked = worker.control.ask(b"status")
-            await asyncio.wait((worker.control.lost, asked), timeout=limits.ping, return_when=asyncio.FIRST_COMPLETED)
+                looked, done = loop.time(), processes.work(worker.card.pid)
+            # Silent for so long, it gets no further requests until it speaks.
+            patience = limits.ping_every if self._serving.is_set() else limits.ping - (loop.time() - looked)
+            lost_or_asked = (worker.control.lost, asked)
+            await asyncio.wait(lost_or_asked, timeout=max(patience, 0.0), return_when=asyncio.FIRST_COMPLETED)
             if worker.control.lost.done():
                 return "The worker's process ended; it was replaced."
             if asked.done():
@@ -282,8 +315,14 @@ class Release:
                 waits = (worker.control.lost, loop.create_task(self._suspect.wait()))
                 await asyncio.wait(waits, timeout=limits.ping_every, return_when=asyncio.FIRST_COMPLETED)
                 waits[1].cancel()
-            elif loop.time() - answered > limits.ping + (limits.request if worker.pool.busy else 0):
-                return f"The worker said nothing for {loop.time() - answered:.0f} seconds; it was replaced."
+                continue
+            self._serving.clear()
+            silent = loop.time() - answered
+            if loop.time() - looked >= limits.ping:
+                before, done, looked = done, processes.work(worker.card.pid), loop.time()
+                idle = done is not None and done.rests_since(before)
+                if idle or silent > limits.ping + (limits.request if worker.pool.busy else 0):
+                    return f"The worker said nothing for {silent:.0f} seconds; it was replaced."
 
     def _doubt(self) -> None:
         """The worker may be gone: requests wait until it answers, or until another one does."""

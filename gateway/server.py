@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from gateway import control, paths, processes, spec, stored
 from gateway import limits as limits_
-from gateway import paths, processes, spec, stored
 from gateway.admin import AdminConnection
 from gateway.connection import HttpConnection, sweep
 from gateway.endpoint import Endpoint, new_token
@@ -30,16 +30,23 @@ from gateway.errors import (
     PORT_TAKEN,
     GatewayError,
     Refused,
+    no_room,
 )
-from gateway.files import bound_log
+from gateway.files import bound_log, is_full
 from gateway.front import FrontConnection
+from gateway.mirror import Mirror
 from gateway.nursery import Nursery
 from gateway.processes import Card
 from gateway.release import FAILED, READY, Release, Surroundings
 from gateway.sockets import Sockets
+from gateway.supervisor import start_successor
 from gateway.zygote import NONCE
 
 log = logging.getLogger(__name__)
+ORPHANED = 0.2
+"""Seconds between looks at whether the supervisor is there."""
+SUCCESSION = 60.0
+"""Seconds in which its successor must serve."""
 UPKEEP = 5.0
 """Seconds between looks at logs, strays and ports that could not be had."""
 
@@ -89,8 +96,15 @@ class Gateway:
             listener = await self.sockets.listen(wanted.host, wanted.port)
             endpoint = found or Endpoint(wanted)
             before, endpoint.spec = endpoint.spec, wanted
+            try:
+                await self._save({name: endpoint.stored()})
+            except Refused:
+                endpoint.spec = before
+                listener.close()
+                if found is None or _place(before) != _place(wanted):
+                    await self.sockets.close(wanted.host, wanted.port)
+                raise
             self.endpoints[name] = endpoint
-            await self._save()
             old, endpoint.server = endpoint.server, None
             if old is not None:
                 old.close()
@@ -113,13 +127,16 @@ class Gateway:
                         409, f"The release {release} is of {found.spec.key}, not of {wanted.key}.", OTHER_IDENTITY
                     )
                 if found.spec.memory != wanted.memory:
-                    found.spec = replace(found.spec, memory=wanted.memory)
-                    await self._save()
+                    changed = replace(found.spec, memory=wanted.memory)
+                    await self._save({name: endpoint.stored({release: changed})})
+                    found.spec = changed
                 if not (found.ended and found.state == FAILED):
                     return found
             made = Release(self.around, name, wanted)
+            await self._save({name: endpoint.stored({release: wanted})})
             endpoint.releases[release] = made
-            await self._save()
+            if endpoint.mirror is not None and endpoint.mirror.release is found:
+                endpoint.mirror.release = made
             ending = endpoint.ending.get(release)
             if ending is None:
                 made.start()
@@ -133,14 +150,28 @@ class Gateway:
         async with self._writing:
             endpoint = self.endpoint(name)
             if endpoint.token != seen:
-                raise Refused(409, "The weights were written by somebody else since they were read.", CHANGED)
+                raise _changed()
             for release in wanted:
-                found = endpoint.releases.get(release)
-                if found is None or found.state != READY:
-                    raise Refused(409, f"The release {release} is {found.state if found else 'not there'}.", NOT_READY)
+                _ready(endpoint, release)
             token = new_token()
-            await self._save({name: {**endpoint.stored(), "weights": wanted, "token": token}})
+            await self._save({name: {**endpoint.stored(), "weights": wanted, "mirror": {}, "token": token}})
             endpoint.set_weights(wanted, token)
+            return endpoint
+
+    async def put_mirror(self, name: str, body: Mapping[str, Any]) -> Endpoint:
+        """Compare and write. Refused (409): the token is another one, or the release is not ready, or has traffic."""
+        wanted, percent, seen = spec.mirror(body)
+        async with self._writing:
+            endpoint = self.endpoint(name)
+            if endpoint.token != seen:
+                raise _changed()
+            mirror = Mirror(_ready(endpoint, wanted), percent, self.limits) if wanted is not None else None
+            if wanted is not None and endpoint.weights.get(wanted):
+                raise _live(endpoint, wanted)
+            token = new_token()
+            kept = {wanted: percent} if wanted is not None else {}
+            await self._save({name: {**endpoint.stored(), "mirror": kept, "token": token}})
+            endpoint.set_mirror(mirror, token)
             return endpoint
 
     async def delete_release(self, name: str, release: str) -> None:
@@ -151,12 +182,12 @@ class Gateway:
             if endpoint is None or found is None:
                 return
             if endpoint.weights.get(release):
-                raise Refused(409, f"The release {release} has {endpoint.weights[release]} % of the traffic.", LIVE)
+                raise _live(endpoint, release)
+            await self._save({name: endpoint.stored({release: None})})
+            if endpoint.mirror is not None and endpoint.mirror.release is found:
+                endpoint.end_mirror()
             del endpoint.releases[release]
-            await self._save()
-            task = asyncio.get_running_loop().create_task(found.stop(forget=True))
-            endpoint.ending[release] = task
-            task.add_done_callback(lambda _: endpoint.ending.pop(release, None))
+            endpoint.end(found)
 
     async def delete_endpoint(self, name: str) -> None:
         """Give its port back. Absent: nothing to do. Refused (409): it has releases."""
@@ -166,8 +197,8 @@ class Gateway:
                 return
             if found.releases:
                 raise Refused(409, f"The endpoint {name} has releases.", LIVE)
+            await self._save({name: None})
             del self.endpoints[name]
-            await self._save()
             if found.server is not None:
                 found.server.close()
             await self.sockets.close(found.spec.host, found.spec.port)
@@ -195,9 +226,8 @@ class Gateway:
         self._admin = await loop.create_unix_server(
             lambda: AdminConnection(self.limits, loop, self.admins, self), sock=admin
         )
-        for work in (sweep(self.peers), sweep(self.admins), self._upkeep(), _watch_parent()):
-            task = loop.create_task(work)
-            self._tasks.add(task)
+        upkeep = loop.create_task(self._upkeep())
+        self._tasks |= {upkeep, *map(loop.create_task, (sweep(self.peers), sweep(self.admins), self._succeed(upkeep)))}
         await stop.wait()
         await self._end()
 
@@ -213,7 +243,13 @@ class Gateway:
                 made.start(adopted=adopted, once_ready=wanted.name in kept.weights)
             # The counts start again, so the token must not be the one that they were kept under.
             endpoint.set_weights(kept.weights, new_token())
-        await self._save()
+            mirrored, percent = kept.mirror
+            if mirrored is not None:
+                endpoint.set_mirror(Mirror(endpoint.releases[mirrored], percent, self.limits), new_token())
+        try:
+            await self._save({})
+        except Refused as error:
+            log.warning("%s", error)  # nothing of it has changed but the tokens, which are made anew each time
         await asyncio.to_thread(self._tidy)
         for endpoint in self.endpoints.values():
             await self._listen(endpoint)
@@ -238,9 +274,20 @@ class Gateway:
         )
         endpoint.problem = None
 
-    async def _save(self, instead: Mapping[str, Any] | None = None) -> None:
-        kept = {name: endpoint.stored() for name, endpoint in self.endpoints.items()}
-        await asyncio.to_thread(stored.save, self.home.state, kept | dict(instead or {}))
+    async def _save(self, instead: Mapping[str, Any]) -> None:
+        """On disk what there is, with these endpoints instead (None: without them).
+
+        Done before anything changes here, so that nothing is half done where it is Refused (507: the disk is full).
+        """
+        now = {name: endpoint.stored() for name, endpoint in self.endpoints.items()} | dict(instead)
+        kept = {name: told for name, told in now.items() if told is not None}
+        try:
+            await asyncio.to_thread(stored.save, self.home.state, kept)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            if is_full(error):
+                raise Refused(507, no_room(self.home.path, why)) from error
+            raise Refused(500, f"{self.home.state} cannot be written: {why}.") from error
 
     async def _upkeep(self) -> None:
         while True:
@@ -260,6 +307,47 @@ class Gateway:
                 for card in processes.cards(self.home.run):
                     if card.nonce not in wanted:
                         await self.nursery.end(card)
+
+    async def _succeed(self, upkeep: asyncio.Task[None]) -> None:
+        """When the supervisor was killed: start another, serve until its own server does, and leave it the workers.
+
+        Orders wait meanwhile, for that server alone decides from here on. Where there is no successor, this ends at
+        once: another gateway may want the ports.
+        """
+        parent = os.getppid()
+        while os.getppid() == parent:  # noqa: ASYNC110 - the system has no event for it
+            await asyncio.sleep(ORPHANED)
+        log.error("the supervisor is gone; another one is started")
+        upkeep.cancel()
+        await self._writing.acquire()  # for good
+        self.nursery.let_go()
+        for endpoint in self.endpoints.values():
+            for release in endpoint.releases.values():
+                release.let_go()
+        if self._admin is not None:
+            self._admin.close()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SUCCESSION
+        with contextlib.suppress(OSError):
+            successor = start_successor(self.home, self.host, self.sockets.held)
+            while successor.poll() is None and loop.time() < deadline:
+                if await asyncio.to_thread(control.answering, self.home, 1.0) == successor.pid:
+                    await self._leave()
+                    break
+                await asyncio.sleep(0.05)
+        os._exit(1)
+
+    async def _leave(self) -> None:
+        """Answer what is under way, and tell each client that the connection ends with it."""
+        for endpoint in self.endpoints.values():
+            if endpoint.server is not None:
+                endpoint.server.close()
+        for peer in self.peers:
+            peer.leave()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.limits.drain
+        while self.peers and loop.time() < deadline:  # noqa: ASYNC110 - a count, looked at a few times
+            await asyncio.sleep(0.02)
 
     async def _end(self) -> None:
         for task in self._tasks:
@@ -284,16 +372,23 @@ def _other_owner(found: Endpoint) -> Refused:
     )
 
 
+def _changed() -> Refused:
+    return Refused(409, "The weights were written by somebody else since they were read.", CHANGED)
+
+
+def _live(found: Endpoint, release: str) -> Refused:
+    return Refused(409, f"The release {release} has {found.weights[release]} % of the traffic.", LIVE)
+
+
+def _ready(found: Endpoint, name: str) -> Release:
+    release = found.releases.get(name)
+    if release is None or release.state != READY:
+        raise Refused(409, f"The release {name} is {release.state if release else 'not there'}.", NOT_READY)
+    return release
+
+
 def _place(wanted: spec.EndpointSpec) -> tuple[str, int]:
     return wanted.host, wanted.port
-
-
-async def _watch_parent() -> None:
-    """End at once when the supervisor is gone: its successor needs the ports, and takes over the workers."""
-    parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110 - the system has no event for it
-        await asyncio.sleep(0.2)
-    os._exit(1)
 
 
 def _raise_files() -> None:
@@ -303,7 +398,7 @@ def _raise_files() -> None:
 
 
 async def serve(home: paths.Home, host: str, line: socket.socket) -> None:
-    """Until SIGTERM. When the supervisor is gone this process ends at once, and leaves its workers to the next one."""
+    """Until SIGTERM, or until the successor of a supervisor that was killed has a server of its own."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -311,11 +406,31 @@ async def serve(home: paths.Home, host: str, line: socket.socket) -> None:
     await Gateway(home, host, Sockets(line)).run(stop)
 
 
+class PlainMessages(logging.Formatter):
+    """One line a message, without anything invisible: what a model says when it fails is in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name that logging calls
+        record.message = "".join(map(_shown, record.message))
+        return super().formatMessage(record)
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainMessages("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 def main() -> None:
     """`python -m gateway.server HOME HOST FD`; started by the supervisor only."""
     import uvloop
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _log_to_stderr()
     _raise_files()
     line = socket.socket(fileno=int(sys.argv[3]))
     loop = uvloop.new_event_loop()

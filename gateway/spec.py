@@ -101,6 +101,19 @@ def weights(body: Mapping[str, Any]) -> tuple[dict[str, int], str]:
     return {name: weight for name, weight in given.items() if weight}, seen
 
 
+def mirror(body: Mapping[str, Any]) -> tuple[str | None, int, str]:
+    """Release (None: nothing is mirrored), percent, and the token that was seen. Raises Refused (400)."""
+    given, seen = body.get("mirror"), body.get("seen")
+    if set(body) != {"mirror", "seen"} or not isinstance(given, dict) or len(given) > 1 or not isinstance(seen, str):
+        raise Refused(400, "mirror takes an object: mirror (at most one name, to percent) and seen (the token).")
+    for name, percent in given.items():
+        name_of(name, "release")
+        if type(percent) is not int or not 1 <= percent <= WHOLE:
+            raise Refused(400, f"The mirrored share of {name} must be a whole number from 1 to 100.")
+        return name, percent, seen
+    return None, 0, seen
+
+
 def _only(body: Mapping[str, Any], kind: type) -> None:
     unknown = sorted(set(body) - {field.name for field in fields(kind)})
     if unknown:

@@ -24,6 +24,8 @@ class Kept:
 
     spec: EndpointSpec
     weights: dict[str, int]
+    mirror: tuple[str | None, int]
+    """Release and percent."""
     releases: tuple[ReleaseSpec, ...]
 
 
@@ -54,4 +56,8 @@ def _kept(name: str, told: Mapping[str, Any], host: str) -> Kept:
     weights, _ = checked.weights({"weights": told["weights"], "seen": ""})
     if not set(weights) <= {release.name for release in releases}:
         raise ValueError(f"weights of {name} name a release that is not there")
-    return Kept(endpoint, weights, releases)
+    # What an older gateway wrote has none.
+    mirrored, percent, _ = checked.mirror({"mirror": told.get("mirror", {}), "seen": ""})
+    if mirrored is not None and mirrored not in {release.name for release in releases}:
+        raise ValueError(f"the mirror of {name} names a release that is not there")
+    return Kept(endpoint, weights, (mirrored, percent), releases)

@@ -13,6 +13,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from gateway import processes
 from gateway.errors import GatewayError
 from gateway.limits import Limits, load
 from gateway.paths import Home, short
+from gateway.sockets import place
 
 BACKLOG = 1024
 PATIENCE = 1.0
@@ -28,18 +31,33 @@ PATIENCE = 1.0
 HASTE = 2.0
 """A server that lived shorter than this is started again only after a pause."""
 PR_SET_CHILD_SUBREAPER = 36
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Each ends the gateway."""
+
+
+@dataclass(frozen=True)
+class Estate:
+    """What a supervisor that was killed leaves to its successor; travels as JSON."""
+
+    server: int
+    """Pid of its server, which serves on until the successor's does."""
+    sockets: Mapping[str, int]
+    """Its listening sockets, as file descriptors by what they are called."""
 
 
 class Supervisor:
     """One gateway's supervisor. Raises GatewayError where another one has this home."""
 
-    def __init__(self, home: Home, host: str) -> None:
+    def __init__(self, home: Home, host: str, estate: Estate | None = None) -> None:
+        # A signal that comes before there is anybody to hear it must not leave workers that nobody knows.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.home = home
         self.host = host
         home.make()
         self.limits: Limits = load(home.limits)
         self._lock = take_lock(home)
-        self.listeners: dict[str, socket.socket] = {}
+        self.estate = estate or Estate(server=0, sockets={})
+        self.listeners = {key: socket.socket(fileno=handle) for key, handle in self.estate.sockets.items()}
         self.server: subprocess.Popen[bytes] | None = None
         self.line: socket.socket | None = None
         self.stopping = False
@@ -52,8 +70,9 @@ class Supervisor:
         wake.setblocking(False)
         waker.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in SIGNALS:
             signal.signal(number, self._stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         started = 0.0
         pause = 0.0
@@ -121,7 +140,7 @@ class Supervisor:
         what = json.loads(asked)
         try:
             if what.get("close"):
-                self._close(f"{what['host']}:{what['port']}")
+                self._close(place(what["host"], what["port"]))
             else:
                 handles = [self._listener(what).fileno()]
         except OSError as error:
@@ -130,7 +149,7 @@ class Supervisor:
             socket.send_fds(line, [json.dumps(told).encode()], handles)
 
     def _listener(self, what: dict[str, Any]) -> socket.socket:
-        key = what.get("path") or f"{what['host']}:{what['port']}"
+        key = what.get("path") or place(what["host"], what["port"])
         found = self.listeners.get(key)
         if found is None:
             found = _listen_unix(what["path"]) if "path" in what else _listen(what["host"], what["port"])
@@ -145,10 +164,12 @@ class Supervisor:
     def _end(self) -> None:
         for key in list(self.listeners):
             self._close(key)
+        patience = self.limits.drain + 2 * self.limits.stop + 5
+        self._end_predecessors_server(patience)
         if self.server is not None:
             self.server.send_signal(signal.SIGTERM)
             try:
-                self.server.wait(self.limits.drain + 2 * self.limits.stop + 5)
+                self.server.wait(patience)
             except subprocess.TimeoutExpired:
                 self.server.kill()
                 self.server.wait()
@@ -158,9 +179,34 @@ class Supervisor:
             self.home.admin.unlink()
         self._lock.close()
 
+    def _end_predecessors_server(self, patience: float) -> None:
+        """It started this process, so it is gone where it is not our parent any more."""
+        number, deadline = signal.SIGTERM, time.monotonic() + patience
+        while os.getppid() == self.estate.server:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.estate.server, number)
+            time.sleep(0.05)
+            if time.monotonic() > deadline:
+                number = signal.SIGKILL
+
+
+def start_successor(home: Home, host: str, sockets: Mapping[str, socket.socket]) -> subprocess.Popen[bytes]:
+    """Another supervisor, for the server of one that was killed; it starts a server of its own. Raises OSError."""
+    estate = Estate(os.getpid(), {key: held.fileno() for key, held in sockets.items()})
+    command = [sys.executable, "-m", "gateway", "--home", str(home.path), "--host", host]
+    with home.log.open("ab") as out:
+        return subprocess.Popen(
+            [*command, "--estate", json.dumps(asdict(estate))],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            pass_fds=list(estate.sockets.values()),
+            start_new_session=True,
+        )
+
 
 def take_lock(home: Home) -> Any:
-    """The open lock file, with our pid in it. Raises GatewayError where another gateway holds it."""
+    """The open lock file, with our pid and start in it. Raises GatewayError where another gateway holds it."""
     file = os.fdopen(os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -173,7 +219,7 @@ def take_lock(home: Home) -> Any:
                 raise GatewayError(f"A gateway already runs in {home.path}.") from None
             time.sleep(0.02)
     file.truncate(0)
-    file.write(str(os.getpid()))
+    file.write(f"{os.getpid()} {processes.started(os.getpid())}")
     file.flush()
     return file
 

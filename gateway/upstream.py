@@ -178,8 +178,12 @@ class Pool:
 class Ask:
     """One request whose whole answer is awaited."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, most: int | None = None) -> None:
         self._link = link
+        self._most = most
+        self._size = 0
+        self.cut = False
+        """Whether the body was longer than `most` bytes, and only its beginning is kept."""
         self._answered: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
         self._head = b""
         self._parts: list[bytes] = []
@@ -198,7 +202,10 @@ class Ask:
         self.more(body, last)
 
     def more(self, body: bytes, last: bool) -> None:
-        self._parts.append(body)
+        self._size += len(body)
+        self.cut = self._most is not None and self._size > self._most
+        if not self.cut:
+            self._parts.append(body)
         if last and not self._answered.done():
             self._answered.set_result((self._head, b"".join(self._parts)))
 

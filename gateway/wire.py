@@ -15,6 +15,7 @@ CODES = {
     502: "BAD_GATEWAY",
     503: "TEMPORARILY_UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
+    507: "RESOURCE_EXHAUSTED",
 }
 """Error codes in the style of MLflow's own answers."""
 

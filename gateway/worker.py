@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from gateway import artifacts, processes, suitable, wire
 from gateway.connection import HttpConnection, Request
+from gateway.files import is_full, speak_regardless
 from gateway.limits import Limits
 from gateway.scoring import BROKEN, HEALTHY, JSON, LATE, Answer, Scorer
 
@@ -61,6 +62,8 @@ class Worker:
         self.limits = Limits(**order.limits)  # type: ignore[arg-type]
         self.state = "starting"
         self.detail = ""
+        self.full = False
+        """Whether the disk is why it failed."""
         self.place: suitable.Place | None = None
         self.scorer: Scorer | None = None
         self.changed = asyncio.Event()
@@ -79,6 +82,7 @@ class Worker:
             scorer = self._load()
         except BaseException as error:  # noqa: BLE001 - a model's code may raise anything, exits included
             traceback.print_exc()
+            self.full = is_full(error)
             self._tell("failed", _words(error))
             return
         if scorer is None:
@@ -190,6 +194,7 @@ class Worker:
         return {
             "state": self.state,
             "detail": self.detail,
+            "full": self.full,
             "stuck": self.stuck,
             "place": place,
             "pid": os.getpid(),
@@ -300,6 +305,7 @@ def _words(error: BaseException) -> str:
 
 def serve(order: Order) -> None:
     """Be a worker until the end; returns when the process shall end."""
+    speak_regardless()
 
     async def main() -> None:
         await Worker(order).run()

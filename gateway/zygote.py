@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import processes, worker
+from gateway.files import is_full
 from gateway.limits import Limits, load
 from gateway.paths import Home, home
 
@@ -133,8 +134,12 @@ class Zygote:
             return
         *lines, self.peers[peer] = (self.peers[peer] + data).split(b"\n")
         for line in lines:
+            try:
+                told = self._answer(json.loads(line))
+            except OSError as error:
+                told = {"error": error.strerror or type(error).__name__, "full": is_full(error)}
             with contextlib.suppress(OSError):
-                peer.sendall(json.dumps(self._answer(json.loads(line))).encode() + b"\n")
+                peer.sendall(json.dumps(told).encode() + b"\n")
 
     def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         if "hello" in asked:
@@ -144,7 +149,11 @@ class Zygote:
         if pid == 0:
             self._be(order)
         card = processes.Card(pid, processes.started(pid) or "", order.nonce, order.endpoint, order.release, order.key)
-        processes.write(Path(order.run), card)
+        try:
+            processes.write(Path(order.run), card)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)  # without a card it would be nobody's
+            raise
         return {"pid": pid, "started": card.started}
 
     def _be(self, order: worker.Order) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -20,8 +21,12 @@ EXTRAS_OF = {
     "requirements-dev.txt": ("local", "functions", "azureml", "databricks", "dev"),
     "requirements-spark.txt": ("local", "spark", "dev"),
 }
-LOCKS = [*EXTRAS_OF, "requirements-bootstrap.txt"]
-MADE_HERE = re.compile(r"\.venv.*|\.git|\..*_cache|\.hypothesis|\.demo|__pycache__|dist|mutants|state|.*\.egg-info")
+NEWEST = "requirements-newest.txt"
+LOCKS = [*EXTRAS_OF, NEWEST, "requirements-bootstrap.txt"]
+MLFLOW = ("mlflow", "mlflow-skinny", "mlflow-tracing")
+MADE_HERE = re.compile(
+    r"\.venv.*|\.git|\..*_cache|\.hypothesis|\.demo|\.azurite|__pycache__|dist|mutants|state|.*\.egg-info"
+)
 OF_A_MACHINE = re.compile(r"(?<![\w.~:}])/(?:root|work|Users|home/(?!site/)\w+|tmp/\w+)/")
 
 
@@ -73,6 +78,24 @@ def test_a_lock_holds_what_the_project_asks_for(lock: str, extras: tuple[str, ..
     for requirement in map(Requirement, asked):
         pinned = pins(lock).get(canonicalize_name(requirement.name), set())
         assert any(requirement.specifier.contains(version) for version in pinned), f"{requirement}, locked: {pinned}"
+
+
+def test_the_newest_lock_differs_from_what_the_project_asks_for_in_a_newer_mlflow_alone() -> None:
+    pinned = Version(str(next(iter(pins("requirements-dev.txt")["mlflow"]))))
+    newest = {version for name in MLFLOW for version in pins(NEWEST)[name]}
+    assert len(newest) == 1, "its parts are of one version"
+    assert Version(newest.pop()) > pinned
+    extras = project()["project"]["optional-dependencies"]
+    for requirement in map(Requirement, [*project()["project"]["dependencies"], *extras["local"], *extras["dev"]]):
+        if requirement.name not in MLFLOW:
+            found = pins(NEWEST).get(canonicalize_name(requirement.name), set())
+            assert any(requirement.specifier.contains(version) for version in found), f"{requirement}, locked: {found}"
+
+
+def test_the_newest_mlflow_is_tested_where_everything_is() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (needs,) = re.findall(r"^test-all:(.*?)##", makefile, re.MULTILINE)
+    assert "test-newest" in needs.split()
 
 
 @pytest.mark.parametrize("lock", ["requirements.txt", "requirements-demo.txt"])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from watcher.errors import Terminal
 from watcher.gather import Sources
-from watcher.snapshot import Snapshot, TargetView
+from watcher.ports import mirrors
+from watcher.snapshot import Snapshot, TargetView, evaluation_of
+from watcher.text import without_secrets
 from watcher.values import Observed, Probe, Release, Step, Verb, Version
 
 
@@ -22,9 +26,18 @@ def act(step: Step, snapshot: Snapshot, sources: Sources) -> Probe | None:
             registry.challenge(name, None, marks)
         case Step(verb=Verb.TAG, version=int(version)):
             registry.tag(name, version, step.call)
+        case Step(verb=Verb.EVALUATE):
+            _evaluate(step, snapshot, sources)
         case _:
             return _on_target(step, snapshot, sources)
     return None
+
+
+def _evaluate(step: Step, snapshot: Snapshot, sources: Sources) -> None:
+    asked = evaluation_of(snapshot.watched, snapshot.record, _version(snapshot, step), snapshot.champion)
+    if asked is None or sources.evaluator is None:
+        raise Terminal(f"step {step.slot!r} cannot be taken: nothing here evaluates")
+    sources.evaluator.start(asked)
 
 
 def _on_target(step: Step, snapshot: Snapshot, sources: Sources) -> Probe | None:
@@ -35,7 +48,10 @@ def _on_target(step: Step, snapshot: Snapshot, sources: Sources) -> Probe | None
         case Step(verb=Verb.LAUNCH, release=str(release)):
             deployer.launch(Release(view.target, release, _version(snapshot, step)))
         case Step(verb=Verb.PROBE, release=str(release)) if snapshot.example is not None:
-            return deployer.probe(Release(view.target, release, _version(snapshot, step)), snapshot.example)
+            probe = deployer.probe(Release(view.target, release, _version(snapshot, step)), snapshot.example)
+            return replace(probe, detail=without_secrets(probe.detail))
+        case Step(verb=Verb.MIRROR, release=str(release)) if mirrors(deployer):
+            deployer.mirror(view.target, release, step.weights[release], token)
         case Step(verb=Verb.SHIFT):
             deployer.shift(view.target, step.weights, token)
         case Step(verb=Verb.RETIRE, release=str(release)):

@@ -1,16 +1,30 @@
 """The only errors that change what the loop does. Adapters translate by type and status code, never by text."""
 
+from __future__ import annotations
+
+from watcher.text import without_secrets
+
+LONGEST_WISH = 3_600.0
+"""Seconds: the most that the other side's wish to be left alone counts for."""
+
 
 class WatcherError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base of everything this package raises on purpose.
+
+    Messages are shown, logged and kept in the history, and some repeat what another side said: whatever looks like a
+    credential is taken out of them here, whoever raises.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(without_secrets(str(message)))
 
 
 class Transient(WatcherError):
-    """It may work later: try again, after `retry_after` seconds where the other side said so."""
+    """It may work later: try again, after `retry_after` seconds (an hour at most) where the other side said so."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_WISH)
 
 
 class Terminal(WatcherError):

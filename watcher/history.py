@@ -22,14 +22,22 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "intent": "A step is about to be taken. {verb, slot, release, weights: {release: percent}, detail, worker}",
         "done": "A step was taken. As `intent`, with {seconds}.",
         "failed": "A step failed; as `done`, with the error as the detail.",
-        "live": "What one target serves from now on, written or observed. {weights: {version: percent}}",
+        "live": (
+            "What one target serves from now on, written or observed; with what was answered since the change before,"
+            " counted just before this one. {weights: {version: percent}, answered: {version: {requests, errors}},"
+            " mirrored: {version, percent, requests, errors, p95_ms, compared, disagreed, dropped}}"
+        ),
         "order": "A person's order was acknowledged. {crowned, previous, floor, displaced}",
         "order_asked": "A person asked for something on the command line. {order, who, detail}",
         "rollout_started": "A winner is being taken to every target.",
         "rolled_back": "A rollout ended without a crown. {reason, detail, numbers: {name: number}}",
         "crowned": "A rollout ended with a new champion. {version, previous}",
+        "wrote": (
+            "What a job had written with a version that it no longer runs, in all."
+            " {rows, since, until, where, folders: [name], commits: [first, last]}"
+        ),
         "unmet": "A person's order cannot be carried out. {previous, detail}",
-        "told": "A state that lasts and that a person should know of. {state: held | stuck | waiting, detail}",
+        "told": "A state that lasts, for a person to know. {state: held | stuck | waiting | left, weights, detail}",
         "ledger_rebuilt": "The memory started anew. {kept: file name, rescued: lines}",
         "paused": "A person paused the watcher. {who}",
         "resumed": "A person ended the pause. {who}",
@@ -85,27 +93,45 @@ def live_at(lines: Iterable[Line], model: str, at: float) -> Mapping[str, Live]:
     return {live.target: live for live in timeline((line for line in lines if line.at <= at), model)}
 
 
+MOST_CHANGES = 200
+"""Changes of a model among which targets are looked for that are not known beforehand."""
+FEW_VERDICTS = 20
+"""The verdict that a rollout follows is nearly always among so many before it; only else more are read."""
+
+
 def read_live(ledger: Ledger, model: str, at: float, targets: Iterable[str] = ()) -> Mapping[str, Live]:
     """`live_at` with a few small questions to the ledger, however long the history is.
 
-    `targets` are names that are known beforehand; others are found where they are among the last thousand changes.
+    `targets` are names that are known beforehand; others are found where they are among the last `MOST_CHANGES`.
     """
-    changed = {line.target for line in ledger.history(model, until=at, event="live")} | set(targets)
+    changes = ledger.history(model, until=at, event="live", most=MOST_CHANGES)
     result: dict[str, Live] = {}
-    for target in sorted(name for name in changed if name is not None):
+    for target in sorted({line.target for line in changes if line.target is not None} | set(targets)):
         # The change before the last one too: a step that led to that one explains nothing here.
         around = [*ledger.history(model, until=at, event="live", target=target, most=2)]
         if not around:
             continue
         since = around[0].at
         around += ledger.history(model, until=since, event="done", target=target, most=20)
+        decisions: list[Line] = []
         for event in DECISIONS:
-            around += ledger.history(model, until=since, event=event, most=1)
-        around += ledger.history(model, until=since, event="verdict")
+            decisions += ledger.history(model, until=since, event=event, most=1)
+        around += decisions
+        around += _verdicts(ledger, model, since, decisions)
         # Of the same moment the reasons come before what they explain.
         around.sort(key=lambda line: (line.at, line.event == "live"))
         result[target] = live_at(around, model, at)[target]
     return result
+
+
+def _verdicts(ledger: Ledger, model: str, until: float, decisions: Iterable[Line]) -> Iterable[Line]:
+    """Verdicts up to a moment, that on the version of the last decision among them where it can be found."""
+    last = max((line.at for line in decisions), default=None)
+    wanted = {line.version for line in decisions if line.at == last}
+    few = ledger.history(model, until=until, event="verdict", most=FEW_VERDICTS)
+    if len(few) < FEW_VERDICTS or wanted <= {line.version for line in few} | {None}:
+        return few
+    return ledger.history(model, until=until, event="verdict")
 
 
 def explain(live: Live) -> tuple[str, ...]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from watcher import telemetry
 from watcher.errors import WatcherError
+from watcher.pause import Pause, last
 from watcher.poll import Poller
 from watcher.reconcile import Loop, Woken
+from watcher.sentences import render
 from watcher.settings import Poll, Watched
-from watcher.text import plain
+from watcher.text import plain, secret_values, without_secrets
 
 log = logging.getLogger("watcher")
 
@@ -20,6 +25,8 @@ WORKERS = 8
 LEDGER_EVERY = 1.0
 """Seconds between two questions to the ledger what is due."""
 LONGEST_PAUSE = 60.0
+POLL, MODEL = "poll", "model"
+"""What a trouble is about; a model may have the name of a poll."""
 
 
 @dataclass
@@ -28,6 +35,11 @@ class Trouble:
 
     since: float
     count: int = 0
+    until: float = 0.0
+    """When it is tried again; being found by a poll meanwhile does not bring that forward."""
+    words: str = ""
+    told: bool = False
+    """Whether it was told, as what everything else that met the same did not have to say again."""
 
 
 @dataclass
@@ -43,9 +55,10 @@ class LocalLoop:
     stop: threading.Event = field(default_factory=threading.Event)
     _wakes: dict[str, float] = field(default_factory=dict)
     _busy: set[str] = field(default_factory=set)
-    _troubles: dict[str, Trouble] = field(default_factory=dict)
+    _troubles: dict[tuple[str, str], Trouble] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _next: dict[str, float] = field(default_factory=dict)
+    _said: Pause | None = None
 
     def run(self) -> None:
         """Poll and wake until stopped; steps under way are finished first."""
@@ -53,7 +66,7 @@ class LocalLoop:
             "changes": (self.poll.changes, self.poller.changes),
             "marks": (self.poll.marks, self.poller.marks),
             "resync": (self.poll.resync, self.poller.resync),
-            "ledger": (LEDGER_EVERY, lambda: self.poller.due(self.clock())),
+            "ledger": (LEDGER_EVERY, self._due),
         }
         with ThreadPoolExecutor(WORKERS, "wake") as pool, ThreadPoolExecutor(len(tasks), "poll") as polls:
             while not self.stop.is_set():
@@ -77,29 +90,54 @@ class LocalLoop:
         with self._changed:
             self._changed.notify_all()
 
+    def _due(self) -> set[str]:
+        """What the ledger has due; and that a person paused or resumed, once."""
+        said = last(self.poller.ledger)
+        if said != self._said and (said.on or self._said is not None):
+            self.tell(render(said.line))
+        self._said = said
+        return self.poller.due(self.clock())
+
     def _ask(self, name: str, every: float, ask: Callable[[], set[str]]) -> None:
         pause, found = every, set[str]()
         try:
             found = ask()
-            self._well(name)
+            self._well(POLL, name)
+            telemetry.tick(name, ok=True)
         except WatcherError as error:
-            pause = min(every, self._trouble(name, error))
+            telemetry.tick(name, ok=False)
+            pause = self._trouble(POLL, name, error, most=every)
+        except Exception as error:
+            pause = self._trouble(POLL, name, error)
+            raise
         finally:
             with self._changed:
                 now = self.clock()
                 self._next[name] = now + pause
                 for model in found:
-                    self._wakes[model] = min(now, self._wakes.get(model, now))
+                    self._found(model, now)
                 self._changed.notify_all()
+
+    def _found(self, model: str, now: float) -> None:
+        """Wake a model now, or when its trouble lets it. Only under the lock."""
+        trouble = self._troubles.get((MODEL, model))
+        at = max(now, trouble.until) if trouble else now
+        self._wakes[model] = min(at, self._wakes.get(model, at))
 
     def _wake(self, model: str) -> None:
         again: float | None = None
         try:
-            watched = self.watched(model)
+            # Of what was waiting for a thread when the loop was stopped, nothing is begun.
+            watched = None if self.stop.is_set() else self.watched(model)
             if watched is not None:
                 again = self._woken(self.loop.wake(watched))
+            else:
+                self._forget(model)
         except WatcherError as error:
-            again = self.clock() + self._trouble(model, error)
+            again = self.clock() + self._trouble(MODEL, model, error)
+        except Exception as error:
+            again = self.clock() + self._trouble(MODEL, model, error)
+            raise
         finally:
             with self._changed:
                 self._busy.discard(model)
@@ -108,30 +146,42 @@ class LocalLoop:
                 self._changed.notify_all()
 
     def _woken(self, woken: Woken) -> float | None:
-        self._well(woken.model)
+        self._well(MODEL, woken.model)
         log.debug("%s: %s (%s)", plain(woken.model), woken.step.slot, woken.step.reason)
         return woken.again
 
-    def _trouble(self, what: str, error: WatcherError) -> float:
-        """Tell a fault once, and give the seconds until the next try: doubled each time, to a cap."""
+    def _trouble(self, kind: str, name: str, error: Exception, most: float = LONGEST_PAUSE) -> float:
+        """Tell a fault once, whoever meets it, and give the seconds until the next try: doubled each time, to a cap."""
         with self._changed:
-            trouble = self._troubles.setdefault(what, Trouble(self.clock()))
+            trouble = self._troubles.setdefault((kind, name), Trouble(self.clock()))
             trouble.count += 1
-        if trouble.count == 1:
-            self.tell(f"{plain(what)}: {plain(str(error), 500)} (keeps serving, tries again)")
-        pause = min(0.5 * 2.0 ** min(trouble.count - 1, 10), LONGEST_PAUSE)
-        return max(pause, getattr(error, "retry_after", None) or 0.0)
+            doubled = min(0.5 * 2.0 ** min(trouble.count - 1, 10), LONGEST_PAUSE, most)
+            pause = max(doubled, getattr(error, "retry_after", None) or 0.0)
+            trouble.until = self.clock() + pause
+            trouble.words = plain(str(error), 500)
+            known = any(other.told and other.words == trouble.words for other in self._troubles.values())
+            telling = trouble.count == 1 and not known
+            trouble.told |= telling
+        if telling:
+            self.tell(f"{plain(name)}: {trouble.words} (keeps serving, tries again)")
+        return pause
 
-    def _well(self, what: str) -> None:
+    def _well(self, kind: str, name: str) -> None:
         with self._changed:
-            trouble = self._troubles.pop(what, None)
-        if trouble is not None:
+            trouble = self._troubles.pop((kind, name), None)
+        if trouble is not None and trouble.told:
             lasted = self.clock() - trouble.since
-            self.tell(f"{plain(what)}: works again after {lasted:.0f} s and {trouble.count} failed tries")
+            self.tell(f"{plain(name)}: works again after {lasted:.0f} s and {trouble.count} failed tries")
+
+    def _forget(self, model: str) -> None:
+        with self._changed:
+            self._troubles.pop((MODEL, model), None)
 
 
 def _raise(future: Future[None]) -> None:
     """A bug in the loop itself must be loud, not swallowed by the pool."""
     error = future.exception()
     if error is not None:
-        log.error("the loop met an error it does not know: %s", error, exc_info=error)
+        # Nobody wrote its message for others to read, and it may hold what the environment keeps secret.
+        told = "".join(traceback.format_exception(error))
+        log.error("the loop met an error it does not know: %s", without_secrets(told, secret_values(os.environ)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from watcher.values import Identity
 
@@ -18,6 +19,7 @@ def slug(name: str, longest: int = LONGEST) -> str:
     return plain[:longest].rstrip("-")
 
 
+@lru_cache(maxsize=8_192)
 def release_name(identity: Identity) -> str:
     """`slug-v12-a1b2c3`, at most 32 characters; the digest keeps two slugs cut to the same length apart."""
     tail = f"-v{identity.version}-{identity.digest}"

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from watcher.errors import Conflict
 from watcher.ports import Ledger, Line
 
 KEY = "#pause"
 TRIES = 20
+UNTIL_RESUMED = 0.0
+"""When a model is due that was woken in a pause: long ago, so at once when it ends, and told apart from every other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a person said last: pause or go on, who, and when (seconds since the epoch)."""
+
+    on: bool = False
+    who: str = ""
+    since: float = 0.0
+
+    @property
+    def line(self) -> Line:
+        """How it stands in the history."""
+        return Line(self.since, KEY, "paused" if self.on else "resumed", data={"who": self.who})
+
+
+def last(ledger: Ledger) -> Pause:
+    """What a person said last; who never said anything has not paused."""
+    stored = ledger.load(KEY)
+    if stored is None:
+        return Pause()
+    who, since = stored.body.get("who"), stored.body.get("since")
+    return Pause(
+        stored.body.get("paused") is True,
+        who if isinstance(who, str) else "",
+        float(since) if isinstance(since, int | float) else 0.0,
+    )
 
 
 def paused(ledger: Ledger) -> bool:
     """Whether a person paused the watcher."""
-    stored = ledger.load(KEY)
-    return stored is not None and stored.body.get("paused") is True
+    return last(ledger).on
 
 
 def set_paused(ledger: Ledger, who: str, on: bool, now: float) -> bool:
@@ -25,9 +55,8 @@ def set_paused(ledger: Ledger, who: str, on: bool, now: float) -> bool:
         if (stored is not None and stored.body.get("paused") is True) == on:
             return False
         body = {"format": 1, "paused": on, "who": who, "since": now}
-        line = Line(now, KEY, "paused" if on else "resumed", data={"who": who})
         try:
-            ledger.save(KEY, body, stored.revision if stored else None, [line])
+            ledger.save(KEY, body, stored.revision if stored else None, [Pause(on, who, now).line])
         except Conflict:
             continue
         return True

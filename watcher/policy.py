@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
+from watcher.evaluations import Evaluate
 from watcher.values import NOTHING
 
 
@@ -33,6 +35,10 @@ class Primary:
     min_gain: float = 0.0
     """Absolute, or a share of the champion's absolute value where `relative`."""
     relative: bool = False
+    confidence: float | None = None
+    """Of the gain's interval, where the metric is evaluated; None: the usual one."""
+    non_inferior: float | None = None
+    """How much less than the champion is still good enough, instead of a gain; of evaluated metrics only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class Guard:
     max_drop: float
     better: Better = Better.HIGHER
     relative: bool = False
+    each: str | None = None
+    """A column of slices: the guard holds in each of them; of evaluated metrics only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,18 @@ class Approval:
     """Counted from when the loop first saw the tag."""
 
 
+class ChangeWindow(Protocol):
+    """When winners may go: a pure function of time, made where time zones are known."""
+
+    def opens(self, now: float) -> float | None:
+        """`now` while it is open, else when it opens next; None where it never does. Seconds since the epoch."""
+        ...
+
+    def says(self) -> str:
+        """`mon-thu 09:00 to 16:00 Europe/Amsterdam`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules by which a candidate beats the champion."""
@@ -78,3 +98,6 @@ class Policy:
     """Whether a version must have a signature that accepts what the champion's accepts."""
     min_age: float = 0.0
     approval: Approval | None = None
+    evaluate: Evaluate | None = None
+    """How both are scored on the same rows; None: the logged metrics are believed."""
+    change_window: ChangeWindow | None = None

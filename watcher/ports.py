@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
+from watcher.evaluations import Evaluate, Evaluated, Evaluation
 from watcher.values import (
     Call,
     Change,
@@ -167,12 +168,56 @@ class Deployer(Protocol):
         ...
 
 
+class Mirroring(Deployer, Protocol):
+    """A deployer of endpoints that can copy live requests to a release without traffic. Others have no `mirror`."""
+
+    def mirror(self, target: Target, name: str, percent: int, seen: str) -> None:
+        """Copy this share of the requests to a release; no client waits for its answers, and none sees them.
+
+        Counts start again. The next `shift`, and the retirement of the release, end it. `Conflict` if the target's
+        token is no longer `seen`, or the release is live or not ready.
+        """
+        ...
+
+
+def mirrors(deployer: Deployer) -> TypeGuard[Mirroring]:
+    """Whether it can copy live requests."""
+    return hasattr(deployer, "mirror")
+
+
+class Evaluator(Protocol):
+    """Scores champion and challenger on the same rows, elsewhere. Accepts and returns, never waits."""
+
+    lease: float
+    """Seconds: time-out of its slower verb."""
+
+    def start(self, evaluation: Evaluation) -> None:
+        """Begin. Under way or done already: no-op. Begun again after a crash it goes on with what was finished.
+
+        Terminal where the request can never be carried out.
+        """
+        ...
+
+    def observe(self, evaluation: Evaluation) -> Evaluated:
+        """How far it is. An old failure that was nobody's fault, or that a person may have mended, is `ABSENT` again.
+
+        Other data than before is another evaluation: `ABSENT`, whatever was found on the old.
+        """
+        ...
+
+    def check(self, rules: Evaluate) -> Sequence[str]:
+        """What would fail, before anything is begun: one sentence each, empty where all is well."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A ledger record with the revision to name when it is saved again."""
 
     body: Mapping[str, Any]
     revision: str
+    due: float | None = None
+    """When it asked to be looked at again, as it was saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +238,7 @@ class Line:
 class Ledger(Protocol):
     """Memory: small records by key with compare-and-set, and a history kept apart from them.
 
-    Keys are model names, or start with `#` for the loop's own records (`#slots`, `#pause`, `#poll`).
+    Keys are those of models (`watcher.record.key_of`), or start with one `#` for the loop's own records (`#slots`).
     """
 
     def load(self, key: str) -> Stored | None:

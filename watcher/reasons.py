@@ -131,6 +131,46 @@ JUDGING: tuple[Reason, ...] = (
         "The champion's evidence is broken or did not come within `wait_at_most`, so nothing is compared with it.",
         "Evaluate the champion again and log the metric it names, or `promote` the version yourself.",
     ),
+    Reason(
+        "evaluation_awaited",
+        "The version is not scored on the holdout yet.",
+        "Nothing; the loop starts it and looks how far it is.",
+    ),
+    Reason(
+        "evaluation_unseen",
+        "The evaluator could not be asked, or this host has none.",
+        "If it lasts, see the errors in the log; evaluate on a host that can.",
+    ),
+    Reason(
+        "evaluation_failed",
+        "The version could not be scored on the holdout, by its own fault.",
+        "Correct the cause it names and register the model again, or `rejudge` it.",
+    ),
+    Reason(
+        "champion_not_evaluated",
+        "The champion could not be scored on the holdout, so nothing is compared with it.",
+        "Correct the cause it names, or `promote` the version yourself.",
+    ),
+    Reason(
+        "evaluation_impossible",
+        "The evaluation failed, and neither model is at fault; it is tried again.",
+        "Correct the cause it names: the data, the settings or the machine.",
+    ),
+    Reason(
+        "evaluated_on_training_data",
+        "The version was trained on the holdout, or on too many of its rows.",
+        "Train without the holdout and register the model again.",
+    ),
+    Reason(
+        "slice_absent",
+        "A slice of the holdout has a number for one of the two and none for the other.",
+        "Read why in the finding, then `rejudge` the version or correct the slice.",
+    ),
+    Reason(
+        "gain_not_certain",
+        "The version is better on the holdout, but not with the confidence that the policy asks for.",
+        "Nothing; a larger holdout could tell.",
+    ),
     Reason("metric_below_floor", "A metric is below the floor that the policy sets.", "Nothing."),
     Reason("metric_above_ceiling", "A metric is above the ceiling that the policy sets.", "Nothing."),
     Reason(
@@ -141,6 +181,7 @@ JUDGING: tuple[Reason, ...] = (
         "The primary metric is not better than the champion's by what the policy asks for.",
         "Nothing.",
     ),
+    Reason("outside_window", "The change window is closed.", "Nothing; the finding says when it opens."),
     Reason("too_young", "The version has not reached the policy's minimum age.", "Nothing."),
     Reason(
         "approval_missing",
@@ -160,10 +201,10 @@ JUDGING: tuple[Reason, ...] = (
 )
 
 DECIDING: tuple[Reason, ...] = (
-    Reason("nothing_to_do", "Every target serves the champion and no version waits.", "Nothing."),
+    Reason("nothing_to_do", "Nothing is left to be done, and no version waits.", "Nothing."),
     Reason(
         "champion_missing",
-        "The model had a champion and its mark is gone; what is served stays.",
+        "No version has the champion mark, and one was crowned before or is served; what is served stays.",
         "Set the champion mark with `promote`.",
     ),
     Reason(
@@ -208,6 +249,11 @@ DECIDING: tuple[Reason, ...] = (
         "The place serves something the watcher did not create, and no person lent it.",
         "Run `adopt` for the target, with the version it serves.",
     ),
+    Reason(
+        "target_moving",
+        "A change of the target was accepted and is not through yet; until then it takes no other.",
+        "Nothing, unless it lasts: then look at the target in its own console.",
+    ),
     Reason("paused", "A person paused the watcher: it observes and does nothing else.", "`resume` when ready."),
     Reason(
         "advise_only",
@@ -217,6 +263,8 @@ DECIDING: tuple[Reason, ...] = (
     Reason("young_ledger", "The record of this model is new, and another worker may still be acting.", "Nothing."),
     Reason("leased", "Another worker is taking a step for this model.", "Nothing."),
     Reason("backoff", "A step failed and is tried again later.", "Nothing; if it lasts, correct the cause it names."),
+    Reason("evaluating", "A version is being scored beside the champion.", "Nothing."),
+    Reason("evaluation_started", "A version that nothing else objects to is scored beside the champion.", "Nothing."),
     Reason("nominated", "The best winner becomes the challenger and its rollout starts.", "Nothing."),
     Reason("confirmed", "The challenger gets its tag `wins`, so that its rollout may go on.", "Nothing."),
     Reason("rejudged", "A person asked for another verdict: the old one and its floor are cleared.", "Nothing."),
@@ -235,8 +283,17 @@ DECIDING: tuple[Reason, ...] = (
     ),
     Reason(
         "no_example",
-        "The version has no input example and the rollout names no file, so it cannot be probed.",
+        "The version has no input example and the rollout names no usable file, so it cannot be probed.",
         "Log the model with an input example, or name a file in the rollout.",
+    ),
+    Reason(
+        "mirror_step", "A share of the requests is copied to the challenger, and nobody sees its answers.", "Nothing."
+    ),
+    Reason("mirroring", "The challenger answers copies of requests and is watched.", "Nothing."),
+    Reason(
+        "cannot_mirror",
+        "The rollout mirrors requests, and the kind of this target cannot.",
+        "Give the model a rollout without `mirror`.",
     ),
     Reason("canary_step", "The challenger gets its next share of the traffic.", "Nothing."),
     Reason("baking", "The challenger has its share of the traffic and is watched.", "Nothing."),
@@ -244,6 +301,11 @@ DECIDING: tuple[Reason, ...] = (
         "analysis_errors",
         "The challenger fails more of its requests than the rollout allows over the champion.",
         "Nothing.",
+    ),
+    Reason(
+        "analysis_disagreement",
+        "More of the challenger's answers to copies of requests differ from the champion's than the rollout allows.",
+        "If the answers are meant to differ, raise `max_disagreement` or leave it out, and register again.",
     ),
     Reason("analysis_latency", "The challenger is slower than the rollout allows against the champion.", "Nothing."),
     Reason(
@@ -276,6 +338,16 @@ DECIDING: tuple[Reason, ...] = (
     Reason("slots_full", "As many rollouts run as may run at once.", "Nothing, or raise `rollouts_at_once`."),
     Reason("winner_waits", "A winner waits until an order or another rollout has ended.", "Nothing."),
     Reason("deadline_of_wake", "This wake-up had no time left for the step; the next one takes it.", "Nothing."),
+    Reason(
+        "deadline_too_short",
+        "A wake-up may last less long here than a verb of a target may take, so no step can ever start.",
+        "Let a wake-up last longer on this host, or move the target to a watcher on a host without such a limit.",
+    ),
+    Reason(
+        "target_left",
+        "The settings no longer name a target that served something when it was last seen, so it goes on unseen.",
+        "Name it again, or stop what serves there by hand and `forget` the target.",
+    ),
     Reason(
         "transient", "Something did not answer and may work later.", "Nothing; if it lasts, correct the cause it names."
     ),

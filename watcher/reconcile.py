@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from watcher import telemetry
 from watcher.act import act
 from watcher.decide import Decision, decide
 from watcher.decide.after import After, Failure, done, failed
@@ -13,16 +15,21 @@ from watcher.decide.tell import mention
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.gather import Sources, gather
 from watcher.judge import judge
-from watcher.pause import paused
-from watcher.ports import Ledger, Line
-from watcher.record import Intent, Record, from_json
+from watcher.outbox import Nobody, Outbox, soonest
+from watcher.pause import UNTIL_RESUMED, paused
+from watcher.ports import Ledger, Line, Stored
+from watcher.record import Intent, Record, from_json, key_of
 from watcher.settings import Limits, Watched
 from watcher.slots import free, take
 from watcher.snapshot import Snapshot
-from watcher.values import Mode, Probe, Step, Verb
+from watcher.values import NOTHING, Mode, Probe, Step, Verb, Verdict
 
 LEASES = 2.0
 """An intent binds for this many times the slowest verb: a verb starts only if its time-out fits into the rest."""
+DEADLINE = 120.0
+"""Seconds that a wake-up lasts at most where the host sets no limit, or as long as the slowest verb's lease."""
+LATE = 10.0
+"""Seconds until the next try after a wake-up that had no time left for its step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,10 @@ class Woken:
     again: float | None
     acted: bool = False
     """Whether a step was taken by this worker: only then does it wake the model again at once."""
+    failed: bool = False
+    """Whether that step did not have its effect, and is tried again."""
+    verdicts: Mapping[int, Verdict] = NOTHING
+    """By version number; of a wake-up that got as far as judging and took no step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +57,44 @@ class Loop:
     clock: Callable[[], float]
     worker: str
     evidence_every: float = 60.0
-    deadline: float = 120.0
+    deadline: float = math.inf
     """Seconds a wake-up may last; hosts that kill a late worker set it well below their own time-out."""
+    outbox: Outbox | Nobody = field(default_factory=Nobody)
+    """Notifies people of what the wake-ups write down."""
 
     def wake(self, watched: Watched) -> Woken:
         """Take at most one step for this model. Raises Transient where registry or ledger are out of reach."""
+        began, outcome, verb = self.clock(), "failed", ""
+        try:
+            with telemetry.span("wake", model=watched.name) as span:
+                woken = self._wake(watched, began)
+                outcome, verb = "acted" if woken.acted else "waited", str(woken.step.verb)
+                span.set_attributes({"watcher.step": woken.step.slot, "watcher.reason": woken.step.reason})
+            return woken
+        finally:
+            telemetry.woke(outcome, verb, self.clock() - began)
+
+    def _wake(self, watched: Watched, began: float) -> Woken:
+        stored = self.ledger.load(key_of(watched.name))
+        # Not before the record: what another worker did until then would be taken for older than it is.
         now = self.clock()
-        stored = self.ledger.load(watched.name)
         record, lines = _read(stored.body if stored else None, watched.name, now)
         if record.intent and record.intent.worker != self.worker and record.intent.until > now:
             waiting = Step(Verb.WAIT, reason="leased", detail=record.intent.step)
             return Woken(watched.name, waiting, record.intent.until)
-        snapshot, decision = self.plan(watched, record, now)
+        record = self.outbox.unsent(watched.name, record)
+        snapshot, verdicts, decision = self.plan(watched, record, now)
         revision = stored.revision if stored else None
         try:
             over = self._is_over(snapshot, decision)
             decision = decision if over else self._within_limits(watched, decision, record, now)
             decision = replace(decision, lines=(*lines, *decision.lines))
             if decision.waits:
-                woken = self._rest(watched, decision, record, revision)
-                if over:
-                    free(self.ledger, watched.name)
-                return woken
-            if self.clock() + snapshot.lease > now + self.deadline:
-                late = Step(Verb.WAIT, reason="deadline_of_wake", detail=decision.step.slot)
-                return Woken(watched.name, late, self.clock())
+                return replace(self._rest(watched, decision, record, stored, over=over), verdicts=verdicts)
+            if self.clock() + snapshot.lease > began + min(self.deadline, max(DEADLINE, LEASES * snapshot.lease)):
+                return self._rest(watched, self._late(snapshot, decision, record, lines), record, stored)
             until = self.clock() + LEASES * snapshot.lease
-            revision = self._intend(watched, decision, until, revision)
+            decision, revision = self._intend(watched, decision, until, revision)
         except Conflict:
             return Woken(watched.name, Step(Verb.WAIT, reason="conflict"), now)
         if self.clock() + snapshot.lease > until:
@@ -80,19 +102,31 @@ class Loop:
             return Woken(watched.name, Step(Verb.WAIT, reason="leased", detail=decision.step.slot), until)
         after = self._act(decision, snapshot, now)
         try:
-            self.ledger.save(watched.name, after.record.to_json(), revision, after.lines, after.due)
+            record, revision = self._save(watched.name, after.record, revision, after.lines, after.due)
         except Conflict:
             return Woken(watched.name, decision.step, after.due)
-        return Woken(watched.name, decision.step, after.due, acted=True)
+        failed = any(line.event == "failed" and line.reason != "conflict" for line in after.lines)
+        woken = Woken(watched.name, decision.step, after.due, acted=True, failed=failed)
+        return self._told(woken, record, revision, after.due)
 
-    def plan(self, watched: Watched, record: Record, now: float) -> tuple[Snapshot, Decision]:
+    def plan(self, watched: Watched, record: Record, now: float) -> tuple[Snapshot, Mapping[int, Verdict], Decision]:
         """What would be done next and why; changes nothing."""
-        snapshot = gather(watched, record, self.sources, paused=paused(self.ledger), evidence_every=self.evidence_every)
-        return snapshot, decide(snapshot, judge(snapshot, now), now)
+        every = self.evidence_every
+        with telemetry.span("gather"):
+            snapshot = gather(watched, record, self.sources, now, paused=paused(self.ledger), evidence_every=every)
+        with telemetry.span("judge"):
+            verdicts = judge(snapshot, now)
+        with telemetry.span("decide"):
+            return snapshot, verdicts, decide(snapshot, verdicts, now)
 
     def _is_over(self, snapshot: Snapshot, decision: Decision) -> bool:
         """Whether the model needs no slot: nothing is being rolled out, or nothing can be."""
-        idle = decision.record.rollout is None and decision.step.verb is not Verb.NOMINATE
+        # A mark that the record does not know yet may be a nomination whose worker died: its slot stays taken.
+        idle = (
+            decision.record.rollout is None
+            and snapshot.marks.challenger is None
+            and decision.step.verb is not Verb.NOMINATE
+        )
         return idle or not snapshot.marks.exists or snapshot.watched.mode is Mode.ADVISE
 
     def _within_limits(self, watched: Watched, decision: Decision, record: Record, now: float) -> Decision:
@@ -104,13 +138,35 @@ class Loop:
         full = replace(decision, step=waiting, look_again=now + min(self.evidence_every, 10.0))
         return mention(full, record.told.get("wait"), watched.name, now)
 
-    def _rest(self, watched: Watched, decision: Decision, before: Record, revision: str | None) -> Woken:
-        record = replace(decision.record, intent=None)
-        if record != before or decision.lines or revision is None or decision.look_again is not None:
-            self.ledger.save(watched.name, record.to_json(), revision, decision.lines, decision.look_again)
-        return Woken(watched.name, decision.step, decision.look_again)
+    def _late(self, snapshot: Snapshot, decision: Decision, record: Record, lines: tuple[Line, ...]) -> Decision:
+        """The wait of a wake-up that has no time left for its step. Nothing is kept of a step that is not taken."""
+        now, never = self.clock(), snapshot.lease > self.deadline
+        reason, detail = "deadline_of_wake", decision.step.slot
+        if never:
+            reason = "deadline_too_short"
+            detail = f"a verb may take {snapshot.lease:g} s, and a wake-up lasts {self.deadline:g} s at most"
+        waiting = Step(Verb.WAIT, version=decision.step.version, reason=reason, detail=detail)
+        again = now + (self.evidence_every if never else min(self.evidence_every, LATE))
+        return mention(Decision(waiting, record, again, lines), record.told.get("wait"), snapshot.watched.name, now)
 
-    def _intend(self, watched: Watched, decision: Decision, until: float, revision: str | None) -> str:
+    def _rest(
+        self, watched: Watched, decision: Decision, before: Record, stored: Stored | None, *, over: bool = False
+    ) -> Woken:
+        """Save what was learned. `over`: the model needs no slot any more."""
+        record, woken = replace(decision.record, intent=None), Woken(watched.name, decision.step, decision.look_again)
+        revision = stored.revision if stored else None
+        # What woke it in a pause is seen and not acted on, and nothing would bring it up again when the pause ends.
+        due = UNTIL_RESUMED if decision.step.reason == "paused" else decision.look_again
+        # What is not due any more must not stay due: every look at the ledger would wake it again.
+        if stored is None or record != before or decision.lines or due != stored.due:
+            record, revision = self._save(watched.name, record, revision, decision.lines, due)
+        if over:
+            free(self.ledger, watched.name)
+        return self._told(woken, record, revision, due)
+
+    def _intend(
+        self, watched: Watched, decision: Decision, until: float, revision: str | None
+    ) -> tuple[Decision, str | None]:
         step = decision.step
         intent = Intent(self.worker, until, step.slot)
         data = {"verb": str(step.verb), "slot": step.slot, "weights": dict(step.weights), "worker": self.worker}
@@ -118,14 +174,31 @@ class Loop:
             self.clock(), watched.name, "intent", step.target, step.version, step.reason, data | {"detail": step.detail}
         )
         record = replace(decision.record, intent=intent)
-        return self.ledger.save(watched.name, record.to_json(), revision, (*decision.lines, line), intent.until)
+        record, revision = self._save(watched.name, record, revision, (*decision.lines, line), until)
+        return replace(decision, record=record), revision
+
+    def _save(
+        self, name: str, record: Record, revision: str | None, lines: tuple[Line, ...], due: float | None
+    ) -> tuple[Record, str]:
+        """Write record and lines, with what is news in them; the record as it was written, and its revision."""
+        record = self.outbox.noted(record, lines)
+        due = soonest(record, self.clock(), due)
+        revision = self.ledger.save(key_of(name), record.to_json(), revision, lines, due)
+        telemetry.written(lines, record.rollout_since)
+        return record, revision
+
+    def _told(self, woken: Woken, record: Record, revision: str | None, due: float | None) -> Woken:
+        """Send the news that was saved. What cannot be sent has the model woken again; `due` is when otherwise."""
+        again = self.outbox.deliver(woken.model, record, revision, due)
+        return woken if again == due else replace(woken, again=again)
 
     def _act(self, decision: Decision, snapshot: Snapshot, began: float) -> After:
         step, record = decision.step, decision.record
         outcome: Probe | None = None
         failure: Failure | None = None
         try:
-            outcome = act(step, snapshot, self.sources)
+            with telemetry.span("act", verb=str(step.verb), target=step.target or ""):
+                outcome = act(step, snapshot, self.sources)
         except Conflict as error:
             failure = Failure("conflict", str(error))
         except Transient as error:
@@ -135,6 +208,9 @@ class Loop:
         now = self.clock()
         about = {"worker": self.worker, "seconds": round(now - began, 3)}
         if failure is not None:
+            if step.target is not None:
+                kind = next((v.target.kind for v in snapshot.targets if v.target.name == step.target), "")
+                telemetry.deployer_error(kind, str(step.verb), failure.kind)
             return failed(snapshot, record, step, failure, now, about)
         if outcome is not None:
             about |= {"detail": outcome.detail, "ok": outcome.ok, "answered": outcome.version, "ms": outcome.ms}

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from watcher.values import NOTHING
 
+T = TypeVar("T")
+FARTHEST = 1e15
+"""What no time is beyond, in seconds; nor is it infinite or not a number."""
 FORMAT = 1
+OWN = "#"
+"""What the keys of the loop's own records start with: `#slots`, `#pause`, `#poll`, `#marks`, `#news:MODEL`."""
+
+
+def key_of(model: str) -> str:
+    """The ledger's key of a model. A name that begins as the loop's own keys do gets one `#` more."""
+    return f"{OWN}{model}" if model.startswith(OWN) else model
+
+
+def model_of(key: str) -> str | None:
+    """The model behind a key of the ledger, None for a record of the loop's own."""
+    if key.startswith(OWN + OWN):
+        return key.removeprefix(OWN)
+    return None if key.startswith(OWN) else key
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,36 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """News of which a person has not been notified yet."""
+
+    at: float
+    news: str
+    """A code of `watcher.news.News`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A shift that was accepted and takes effect later."""
+
+    version: int | None
+    reason: str
+    weights: Mapping[str, int]
+    """As they are written to the history."""
+    answered: Mapping[str, Mapping[str, int]]
+    """Version -> what it answered before the shift."""
+    mirrored: Mapping[str, float | None] = NOTHING
+    """What a mirror found that ended with the shift, as it is written to the history."""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The data of its line in the history, once it is seen."""
+        mirrored = {"mirrored": self.mirrored} if self.mirrored else {}
+        return {"weights": self.weights, "answered": self.answered, **mirrored}
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What the loop remembers of one model."""
 
@@ -67,6 +114,10 @@ class Record:
     """Since when a hold or a pause has stopped the rollout's clock."""
     settled: int = -1
     """Every version up to this number has its verdict or predates the watching; -1 before the first look."""
+    turn: int = 0
+    """Where the next wake-up goes on among more candidates than one reads; 0 where one reads them all."""
+    leader: int | None = None
+    """The winner that was advised last; it is read whatever the turn, so that advice does not change with it."""
     stale_since: float | None = None
     """Since when the registry has disagreed with this record."""
     first_seen: Mapping[str, float] = NOTHING
@@ -85,36 +136,117 @@ class Record:
     """Step.slot -> failed tries."""
     live: Mapping[str, Mapping[str, int]] = NOTHING
     """Target name -> weights last written to the history."""
+    moved: Mapping[str, Moved] = NOTHING
+    """Target name -> what was asked of it and is told once it is seen."""
+    looks: Mapping[str, int] = NOTHING
+    """Identity of a holdout -> how often this model was compared on it. Kept by the evaluator too: see ADR 0015."""
     told: Mapping[str, str] = NOTHING
     """What was last told in the history of a state that lasts, so that it is told once."""
     rolled_back: str = ""
     """Why the rollout is being rolled back, until its verdict is tagged."""
+    outbox: Mapping[str, Pending] = NOTHING
+    """News by a name of its own: noted with the lines that it comes from, and gone once it was sent."""
     intent: Intent | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, with the number of the format."""
-        return {"format": FORMAT} | {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {"format": FORMAT, **_plain(self)}
+
+
+def changed(record: Record, **changes: Any) -> Record:
+    """The record with these fields; itself where they are what they were, as they are at most wake-ups."""
+    fresh = {name: value for name, value in changes.items() if getattr(record, name) != value}
+    return replace(record, **fresh) if fresh else record
+
+
+def left_behind(record: Record, targets: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
+    """Targets that the settings no longer name and that served something when they were last seen, with their weights.
+
+    They serve it still: what is not in the settings is neither looked at nor moved.
+    """
+    named = set(targets)
+    return {name: weights for name, weights in record.live.items() if name not in named and weights}
+
+
+def without_target(record: Record, name: str) -> Record:
+    """The record as if it had never known this target."""
+
+    def others(known: Mapping[str, T]) -> Mapping[str, T]:
+        return {target: value for target, value in known.items() if target != name}
+
+    return replace(
+        record,
+        phases=others(record.phases),
+        launched=others(record.launched),
+        probed=others(record.probed),
+        baseline=others(record.baseline),
+        live=others(record.live),
+        moved=others(record.moved),
+    )
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
+    # Written twice a step: `dataclasses.asdict` takes several times as long, and a call for each scalar twice as long.
+    names = NAMES.get(type(value))
+    if names is not None:
+        items: Iterable[tuple[str, Any]] = [(name, getattr(value, name)) for name in names]
+    elif isinstance(value, Mapping):
+        items = value.items()
+    else:
+        return value
+    return {key: item if type(item) in _SCALARS else _plain(item) for key, item in items}
+
+
+_SCALARS = frozenset({int, float, str, bool, type(None)})
+NAMES: Mapping[type, tuple[str, ...]] = {
+    kept: tuple(f.name for f in fields(kept)) for kept in (Record, Intent, Attempts, Phase, Probed, Moved, Pending)
+}
 
 
 def from_json(body: Mapping[str, Any]) -> Record:
     """Read a record back. Raises ValueError where it is not one: the caller starts a new one and says so."""
     if body.get("format") != FORMAT:
         raise ValueError(f"ledger record has format {body.get('format')!r}, this watcher reads {FORMAT}")
-    known = {f.name for f in fields(Record)}
-    plain = {k: v for k, v in body.items() if k in known}
+    plain = {k: v for k, v in body.items() if k in NAMES[Record]}
     try:
         plain["phases"] = {k: Phase(**v) for k, v in plain.get("phases", {}).items()}
         plain["probed"] = {k: Probed(**v) for k, v in plain.get("probed", {}).items()}
         plain["attempts"] = {k: Attempts(**v) for k, v in plain.get("attempts", {}).items()}
+        plain["moved"] = {k: Moved(**v) for k, v in plain.get("moved", {}).items()}
+        plain["outbox"] = {k: Pending(**v) for k, v in plain.get("outbox", {}).items()}
         plain["intent"] = Intent(**plain["intent"]) if plain.get("intent") else None
-        return Record(**plain)
+        record = Record(**plain)
     except (AttributeError, TypeError, KeyError) as error:
         raise ValueError(f"ledger record cannot be read: {error}") from error
+    wrong = _misfit(record)
+    if wrong is not None:
+        raise ValueError(f"ledger record cannot be read: {wrong}")
+    return record
+
+
+def _misfit(kept: object) -> str | None:
+    """What is wrong with the first field whose value is not of its type, None where all are."""
+    for name, hint in _HINTS[type(kept)].items():
+        if not _fits(getattr(kept, name), hint):
+            return f"{name} is not {hint if get_args(hint) else hint.__name__}"
+    if isinstance(kept, Record):
+        for mark in (*kept.first_seen, *kept.approved):
+            if not mark.partition("-")[0].isdecimal():
+                return f"{mark!r} is of no version"
+    return None
+
+
+def _fits(value: object, hint: Any) -> bool:
+    of = get_args(hint)
+    if get_origin(hint) is Mapping:
+        return isinstance(value, Mapping) and all(_fits(k, of[0]) and _fits(v, of[1]) for k, v in value.items())
+    if of:
+        return any(_fits(value, one) for one in of)
+    if hint in _HINTS:
+        return isinstance(value, hint) and _misfit(value) is None
+    if hint is float:
+        return isinstance(value, int | float) and type(value) is not bool and -FARTHEST < value < FARTHEST
+    return type(value) is hint
+
+
+_HINTS: Mapping[type, Mapping[str, Any]] = {kept: get_type_hints(kept) for kept in NAMES}

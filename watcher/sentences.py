@@ -12,7 +12,10 @@ from watcher.text import plain
 from watcher.values import Verb
 
 MOST_FINDINGS = 3
+MOST_FOLDERS = 10
 WHOLE = 100
+_OWN = {("#pause", "paused"), ("#pause", "resumed"), ("#ledger", "ledger_rebuilt")}
+"""Lines about the watcher itself; by their event too, since a model may have any name."""
 
 
 def stamp(at: float) -> str:
@@ -27,7 +30,7 @@ def render(line: Line) -> str:
     """The line as one or a few plain sentences, safe to print; without its time. Whatever `data` holds, it answers."""
     data = line.data or {}
     sentence = _SENTENCES.get(line.event, _unknown)(line, data)
-    subject = "watcher" if line.model.startswith("#") else plain(line.model)
+    subject = "watcher" if (line.model, line.event) in _OWN else plain(line.model)
     return f"{subject}: {sentence.strip()}"
 
 
@@ -45,7 +48,9 @@ def _verdict(line: Line, data: Mapping[str, Any]) -> str:
         said = [_measured(f) for f in sorted(telling, key=_primary_first)]
     else:
         objections = [f for f in findings if f.get("call") == call] or [f for f in findings if f.get("call") != "wins"]
-        said = [": ".join(filter(None, (_words(f.get("reason")), _measured(f)))) for f in objections]
+        # Two rules that miss the same thing say so once.
+        once = {(f.get("reason"), f.get("detail") or _measured(f)): f for f in reversed(objections)}
+        said = [": ".join(filter(None, (_words(f.get("reason")), _measured(f)))) for f in reversed(once.values())]
         said = said or [_words(data.get("reason") or line.reason)]
     judged = f"{_version(line.version)} {_CALLS.get(call, plain(call) or 'was judged')}"
     because = "; ".join([text for text in dict.fromkeys(said) if text][:MOST_FINDINGS])
@@ -58,12 +63,17 @@ def _step(line: Line, data: Mapping[str, Any]) -> str:
     to_do, was_done = (_fill(phrase, line, data) for phrase in phrases)
     detail = plain(data.get("detail") or "")
     if line.event == "intent":
-        return f"about to {to_do}{_reason(line)}.{_after(detail)}"
+        return f"about to {to_do}{_reason(line)}{_after(detail)}"
     if line.event == "failed":
         return f"could not {to_do}: " + _end(detail or _words(line.reason) or "no reason was given")
     seconds = data.get("seconds")
     took = f", which took {seconds:.3g} s" if isinstance(seconds, int | float) else ""
-    return f"{was_done}{took}{_reason(line)}.{_after(detail)}"
+    if verb == Verb.TAG and "call" not in data:
+        return f"took the verdict off {_version(line.version)}{took}."
+    if verb == Verb.TAG:
+        why = ": ".join(_words(part) for part in (data.get("call"), data.get("detail")) if part)
+        return _end(f"{was_done}{took}{f', {why}' if why else ''}")
+    return f"{was_done}{took}{_reason(line)}{_after(detail)}"
 
 
 def _fill(phrase: str, line: Line, data: Mapping[str, Any]) -> str:
@@ -72,15 +82,34 @@ def _fill(phrase: str, line: Line, data: Mapping[str, Any]) -> str:
         "VERSION": _version(line.version),
         "TARGET": plain(line.target or data.get("target") or "its target"),
         "RELEASE": f" (release {release})" if release else "",
+        "PERCENT": _number(next(iter(_mapping(data.get("weights")).values()), "some")),
         "WEIGHTS": _shares(_mapping(data.get("weights")), str) or "nothing",
     }
     # In one pass: what is put in is from outside, and may spell one of these words.
     return re.sub("|".join(words), lambda found: words[found[0]], phrase)
 
 
-def _live(line: Line, _: Mapping[str, Any]) -> str:
+def _live(line: Line, data: Mapping[str, Any]) -> str:
     shares = _shares(weights_of(line), _version)
-    return f"{plain(line.target or 'a target')} now serves {shares or 'nothing'}{_reason(line)}."
+    serves = f"{plain(line.target or 'a target')} now serves {shares or 'nothing'}{_reason(line)}."
+    return serves + mirror_found(_mapping(data.get("mirrored")))
+
+
+def mirror_found(found: Mapping[str, Any]) -> str:
+    """What came of the copies of requests that a version was given, as a sentence after another; empty without."""
+    if not isinstance(found.get("requests"), int):
+        return ""
+    requests, errors, compared, disagreed, dropped = (
+        plain(found.get(name, 0)) for name in ("requests", "errors", "compared", "disagreed", "dropped")
+    )
+    p95 = found.get("p95_ms")
+    parts = [
+        f" Until then {_version(found.get('version'))} answered {requests} copies of requests: {errors} failed",
+        f"{disagreed} of {compared} answers that were compared differ",
+        f"the 95th percentile took {_number(p95)} ms" if p95 is not None else "",
+        f"{dropped} more were dropped" if dropped != "0" else "",
+    ]
+    return f"{', '.join(filter(None, parts))}."
 
 
 def _order(line: Line, data: Mapping[str, Any]) -> str:
@@ -95,12 +124,12 @@ def _order(line: Line, data: Mapping[str, Any]) -> str:
 def _order_asked(line: Line, data: Mapping[str, Any]) -> str:
     asked = _ORDERS.get(str(data.get("order")), f"ask for {_words(data.get('order')) or 'something'}")
     who = plain(data.get("who") or "a person")
-    return f"{who} used the command line to {_fill(asked, line, data)}.{_after(data.get('detail'))}"
+    return f"{who} used the command line to {_fill(asked, line, data)}{_after(data.get('detail'))}"
 
 
 def _rollout_started(line: Line, data: Mapping[str, Any]) -> str:
-    started = f"the rollout of {_version(line.version)} to every target started{_reason(line)}."
-    return started + _after(data.get("detail"))
+    detail = _after(data.get("detail"))
+    return f"the rollout of {_version(line.version)} to every target started{_reason(line)}{detail}"
 
 
 def _rolled_back(line: Line, data: Mapping[str, Any]) -> str:
@@ -108,13 +137,32 @@ def _rolled_back(line: Line, data: Mapping[str, Any]) -> str:
     numbers = ", ".join(f"{_words(name)} {_number(value)}" for name, value in _mapping(data.get("numbers")).items())
     reason = f": {why}" if why else ""
     measured = f" ({numbers})" if numbers else ""
-    return f"{_version(line.version)} was rolled back{reason}{measured}.{_after(data.get('detail'))}"
+    return f"{_version(line.version)} was rolled back{reason}{measured}{_after(data.get('detail'))}"
 
 
 def _crowned(line: Line, data: Mapping[str, Any]) -> str:
     previous = data.get("previous")
     place = f"in place of {_version(previous)}" if previous else "the first one of this model"
     return f"{_version(data.get('version', line.version))} is the champion now, {place}{_reason(line)}."
+
+
+def _wrote(line: Line, data: Mapping[str, Any]) -> str:
+    rows, where, commits = data.get("rows"), plain(data.get("where") or ""), _list(data.get("commits"))
+    counted = f"{rows:,} rows" if isinstance(rows, int) else "rows"
+    times = [stamp(at) for at in (data.get("since"), data.get("until")) if isinstance(at, int | float)]
+    folders = [plain(folder) for folder in _list(data.get("folders"))]
+    parts = [
+        f"{_version(line.version)} wrote {counted}{f' to {where}' if where else ''}",
+        f"from {times[0]} to {times[1]}" if len(times) == 1 + 1 else "",
+        f"in the table's versions {plain(commits[0])} to {plain(commits[1])}" if len(commits) == 1 + 1 else "",
+        f"in {_several(folders)}" if folders else "",
+    ]
+    return f"{plain(line.target or 'a job')} runs another version now; {', '.join(filter(None, parts))}."
+
+
+def _several(names: Sequence[str]) -> str:
+    shown = ", ".join(names[-MOST_FOLDERS:])
+    return f"{len(names)} folders, the newest {shown}" if len(names) > MOST_FOLDERS else shown
 
 
 def _unmet(line: Line, data: Mapping[str, Any]) -> str:
@@ -129,12 +177,16 @@ def _unmet(line: Line, data: Mapping[str, Any]) -> str:
 
 def _told(line: Line, data: Mapping[str, Any]) -> str:
     state = str(data.get("state") or line.reason)
-    doing = {"held": "is held by a person", "stuck": "is stuck and needs a person"}.get(state, "waits")
-    reason = "" if line.reason in ("held", "stuck", "waiting") else _words(line.reason)
+    doing = {
+        "held": "is held by a person",
+        "stuck": "is stuck and needs a person",
+        "left": f"is still served ({_shares(_mapping(data.get('weights')), _version)})",
+    }.get(state, "waits")
+    reason = "" if line.reason in ("held", "stuck", "waiting", "target_left") else _words(line.reason)
     why = f": {reason}" if reason else ""
     where = f" on {plain(line.target)}" if line.target else ""
     who = _version(line.version) if line.version is not None else "the model"
-    return f"{who} {doing}{where}{why}.{_after(data.get('detail'))}"
+    return f"{who} {doing}{where}{why}{_after(data.get('detail'))}"
 
 
 def _ledger_rebuilt(line: Line, data: Mapping[str, Any]) -> str:
@@ -144,7 +196,7 @@ def _ledger_rebuilt(line: Line, data: Mapping[str, Any]) -> str:
             " of the history were read from it, and the records start anew."
         )
     reason = "" if line.reason == line.event else _reason(line)
-    return f"its memory started anew{reason}; it looks for a while before it acts.{_after(data.get('detail'))}"
+    return f"its memory started anew{reason}; it looks for a while before it acts{_after(data.get('detail'))}"
 
 
 def _paused(_: Line, data: Mapping[str, Any]) -> str:
@@ -158,7 +210,7 @@ def _resumed(_: Line, data: Mapping[str, Any]) -> str:
 def _unknown(line: Line, data: Mapping[str, Any]) -> str:
     where = f" on {plain(line.target)}" if line.target else ""
     which = f" {_version(line.version)}" if line.version is not None else ""
-    return f"{_words(line.event)}{which}{where}{_reason(line)}.{_after(data.get('detail'))}"
+    return f"{_words(line.event)}{which}{where}{_reason(line)}{_after(data.get('detail'))}"
 
 
 _SENTENCES: Mapping[str, Callable[[Line, Mapping[str, Any]], str]] = {
@@ -173,6 +225,7 @@ _SENTENCES: Mapping[str, Callable[[Line, Mapping[str, Any]], str]] = {
     "rollout_started": _rollout_started,
     "rolled_back": _rolled_back,
     "crowned": _crowned,
+    "wrote": _wrote,
     "unmet": _unmet,
     "told": _told,
     "ledger_rebuilt": _ledger_rebuilt,
@@ -187,6 +240,7 @@ _ORDERS = {
     "rejudge": "have VERSION judged again",
     "hold": "hold the model",
     "release": "release the hold",
+    "forget": "forget TARGET, which the settings no longer name",
     "adopt": "lend TARGET, which serves VERSION",
 }
 _CALLS = {
@@ -205,6 +259,7 @@ _STEPS: Mapping[str, tuple[str, str]] = {
     Verb.ACKNOWLEDGE: ("acknowledge the order for VERSION", "acknowledged the order for VERSION"),
     Verb.WRITE_CROWN: ("write the crown tag", "wrote the crown tag"),
     Verb.TAG: ("tag VERSION with its verdict", "tagged VERSION with its verdict"),
+    Verb.EVALUATE: ("have VERSION scored on the holdout", "began to have VERSION scored on the holdout"),
     Verb.NOMINATE: ("mark VERSION as challenger", "marked VERSION as challenger"),
     Verb.UNMARK: ("remove the challenger mark from VERSION", "removed the challenger mark from VERSION"),
     Verb.CROWN: ("move the champion mark to VERSION", "moved the champion mark to VERSION"),
@@ -213,6 +268,10 @@ _STEPS: Mapping[str, tuple[str, str]] = {
         "asked TARGET to start VERSION without trafficRELEASE",
     ),
     Verb.PROBE: ("probe VERSION on TARGETRELEASE", "probed VERSION on TARGETRELEASE"),
+    Verb.MIRROR: (
+        "copy PERCENT % of TARGET's requests to VERSIONRELEASE",
+        "asked TARGET to copy PERCENT % of its requests to VERSIONRELEASE",
+    ),
     Verb.SHIFT: ("set TARGET to WEIGHTS", "set TARGET to WEIGHTS"),
     Verb.RETIRE: ("remove VERSION from TARGETRELEASE", "removed VERSION from TARGETRELEASE"),
 }
@@ -238,8 +297,17 @@ def _version(version: object) -> str:
     return f"version {text}" if text.isdecimal() else text
 
 
+_WHY = {
+    "stray": "nobody needs it any more",
+    "drift_launch": "the target has lost it",
+    "drift_shift": "the target does not serve it alone",
+    "order_acknowledged": "as a person ordered",
+}
+"""Codes that say little to whoever does not know the loop from inside."""
+
+
 def _reason(line: Line) -> str:
-    reason = _words(line.reason)
+    reason = _WHY.get(line.reason) or _words(line.reason)
     return f" ({reason})" if reason else ""
 
 
@@ -272,8 +340,11 @@ def _end(text: str) -> str:
 
 
 def _after(detail: object) -> str:
+    """The end of a sentence, or a sentence of its own where the detail is one."""
     text = plain(detail or "")
-    return f" {_end(text)}" if text else ""
+    if not text:
+        return "."
+    return f"{'; ' if text[0].islower() else '. '}{_end(text)}"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

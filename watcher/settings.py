@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from watcher.news import DEFAULT, News
 from watcher.policy import Policy
 from watcher.values import Mode, Rollout, Target
 
@@ -36,6 +37,15 @@ class Limits:
     """How much may happen at once."""
 
     rollouts_at_once: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Who is notified of what."""
+
+    urls: tuple[str, ...] = field(default=(), repr=False)
+    """Addresses as Apprise takes them: secrets, so they are never part of a message."""
+    events: frozenset[News] = frozenset(DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +84,6 @@ class Settings:
     models: tuple[ModelRule, ...]
     poll: Poll = field(default_factory=Poll)
     limits: Limits = field(default_factory=Limits)
+    notify: Notify = field(default_factory=Notify)
     folder: Path = Path()
     """Where the file lies; relative paths in it start here."""

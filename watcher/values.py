@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 
@@ -49,13 +50,19 @@ class Identity:
     @property
     def digest(self) -> str:
         """Six hex digits that tell two versions of the same number apart."""
-        text = "\x00".join((self.name, str(self.version), str(self.created_ms), self.source))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+        return _digest(self)
 
     @property
     def key(self) -> str:
         """`12-a1b2c3`: the short form that is kept in tags, owner marks and the ledger."""
         return f"{self.version}-{self.digest}"
+
+
+@lru_cache(maxsize=8_192)
+def _digest(identity: Identity) -> str:
+    """Asked for many times in every wake-up, of the same few versions."""
+    text = "\x00".join((identity.name, str(identity.version), str(identity.created_ms), identity.source))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
 
 class Status(StrEnum):
@@ -313,6 +320,49 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What one release answered to copies of live requests since the target's token last changed; no client saw it."""
+
+    release: str
+    percent: int
+    traffic: Traffic = Traffic()
+    dropped: int = 0
+    """Copies that were never sent: too large, or the release too slow for so many."""
+    compared: int = 0
+    """Answers that could be compared with what the client was given; 0 where the target compares none."""
+    disagreed: int = 0
+
+    @property
+    def figures(self) -> dict[str, int | float | None]:
+        """JSON values of all but the release; None for what the target cannot tell."""
+        told = self.traffic.available
+        return {
+            "percent": self.percent,
+            "requests": self.traffic.requests if told else None,
+            "errors": self.traffic.errors if told else None,
+            "p95_ms": self.traffic.p95_ms,
+            "compared": self.compared,
+            "disagreed": self.disagreed,
+            "dropped": self.dropped,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """What a job wrote with one release, since it first ran it."""
+
+    rows: int
+    since: float
+    until: float
+    where: str = ""
+    """The output: a table, or the folder of the runs' folders."""
+    folders: tuple[str, ...] = ()
+    """Of batch runs, the newest."""
+    commits: tuple[int, int] | None = None
+    """First and last version of an output table; others may lie between them."""
+
+
+@dataclass(frozen=True, slots=True)
 class SeenRelease:
     """One release as observed on its target."""
 
@@ -323,8 +373,10 @@ class SeenRelease:
     state: State
     ours: bool = True
     detail: str = ""
-    """Why it failed, in the target's own words."""
+    """Why it failed, or how far it is, in the target's own words."""
     traffic: Traffic = Traffic()
+    wrote: Wrote | None = None
+    """Of a job, where it said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,9 +392,20 @@ class Observed:
     """False where a foreign release is live and no person said `adopt`."""
     problem: str | None = None
     """Why the target cannot be moved at all (another owner, another model), None where it can."""
+    moving: bool = False
+    """Whether a change that was accepted is under way: until it is through, nothing else can be changed."""
+    mirrored: Mirrored | None = None
+    """What the live requests are copied to, None where they are not."""
+    delayed: bool = False
+    """Whether weights take effect some time after they were written; they are told once they are seen."""
 
     def release(self, name: str) -> SeenRelease | None:
         return next((r for r in self.releases if r.name == name), None)
+
+    def copies(self, name: str) -> Mirrored | None:
+        """What a release without traffic answered to copies of live requests, None where it gets none."""
+        found = self.mirrored
+        return found if found is not None and found.release == name and not self.weights.get(name) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +440,8 @@ class Analysis:
     max_p95_ratio: float = 1.5
     no_traffic: str = "wait"
     """`wait` for a person, or go on by `probe`."""
+    max_disagreement: float | None = None
+    """Share of the mirrored answers that may differ from the champion's, None: they are told and not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +456,8 @@ class Rollout:
     """A file in MLflow's scoring format; None means the model's own example."""
     keep_warm: float = 86_400.0
     deadline: float = 7_200.0
+    mirror: int = 0
+    """Percent of an endpoint's requests that are copied to the challenger before its canary; 0: none."""
 
 
 class Mode(StrEnum):
@@ -410,11 +477,13 @@ class Verb(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     WRITE_CROWN = "write_crown"
     TAG = "tag"
+    EVALUATE = "evaluate"
     NOMINATE = "nominate"
     UNMARK = "unmark"
     CROWN = "crown"
     LAUNCH = "launch"
     PROBE = "probe"
+    MIRROR = "mirror"
     SHIFT = "shift"
     RETIRE = "retire"
 

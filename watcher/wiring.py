@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import deployers
-from watcher.errors import Transient, UserError
+from watcher import samples, telemetry
+from watcher.errors import UserError
 from watcher.gather import Sources
+from watcher.messenger import AppriseMessenger
+from watcher.outbox import Nobody, Outbox
 from watcher.poll import Poller
-from watcher.ports import Deployer, Ledger, Line, Stored
+from watcher.ports import Deployer, Evaluator, Ledger, Line, Stored
 from watcher.reconcile import Loop
 from watcher.settings import Settings, Watched
 from watcher.telling import TellingLedger
-from watcher.values import Example, Target
-
-MOST_SAMPLE = 10_000_000
-"""Bytes of a probe's sample file."""
+from watcher.values import Marks, Status, Target, Version
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,49 @@ class App:
 
     def watches(self, model: str) -> bool:
         """Whether the settings speak of a model; where they contradict themselves its wake-up says so."""
-        try:
-            return self.watched(model) is not None
-        except UserError:
-            return True
+        from watcher import config
+
+        return config.is_watched(self.settings, model)
+
+    def require_registry(self) -> None:
+        """Raises UserError where the registry or the tracking store is a file that is not there."""
+        from watcher.registry.client import absent
+
+        registry = self.settings.registry
+        for uri in (registry.uri, registry.tracking_uri):
+            if problem := absent(uri):
+                raise UserError(problem)
+
+    def too_slow(self, target: Target) -> str | None:
+        """Why no step of this target could ever start on this host, None where all can."""
+        lease, deadline = self.deployer(target.kind).lease, self.loop.deadline
+        if lease <= deadline:
+            return None
+        return (
+            f"A verb of kind {target.kind} may take {lease:g} s, and a wake-up on this host lasts {deadline:g} s at"
+            " most: let it last longer, or watch this model from a host without such a limit."
+        )
+
+    def objections(self, target: Target, marks: Marks) -> tuple[str, ...]:
+        """What would keep the model's champion or its newest version from serving there, one sentence each."""
+        ask = deployers.objections(target.kind)
+        if ask is None:
+            return ()
+        found: list[str] = []
+        for number in sorted({number for number in (marks.champion, marks.newest) if number}):
+            version = self.registry.version(target.model, number)
+            if isinstance(version, Version) and version.status is Status.READY:
+                said = ask(target.settings, self.registry.of(version))
+                found += [f"Version {number} would fail there: {each}." for each in said]
+        return tuple(found)
 
     def poller(self) -> Poller:
         named = tuple(rule.name for rule in self.settings.models if rule.name is not None)
-        return Poller(self.registry, self.ledger, self.watches, named)
+        return Poller(self.registry, self.ledger, self.watches, named, self.clock)
+
+    def trials(self) -> Evaluator:
+        """An evaluator that shares nothing with the loop's: what is only tried costs no look at a holdout."""
+        return _evaluators(self.settings, os.environ, trials=True)
 
     def deployer(self, kind: str) -> Deployer:
         return self.loop.sources.deployers[kind]
@@ -162,15 +197,48 @@ def build(
     from watcher.ledger import open_ledger
     from watcher.registry.mlflow import build as build_registry
 
-    registry = build_registry(settings.registry, environ)
-    ledger: Ledger = LateLedger(lambda: open_ledger(settings.ledger, settings.folder))
+    registry = telemetry.Counted(build_registry(settings.registry, environ))
+    ledger: Ledger = LateLedger(lambda: open_ledger(settings.ledger, settings.folder, environ))
     if tell is not None:
         ledger = TellingLedger(ledger, tell)
     kinds = frozenset(str(target["kind"]) for rule in settings.models for target in rule.targets)
-    sources = Sources(registry, registry, Deployers(kinds, settings.registry.tracking_uri), _sample(settings.folder))
+    moved = Deployers(kinds, settings.registry.tracking_uri)
+    sources = Sources(
+        registry, registry, moved, samples.reader(settings.folder), evaluator=_evaluator(settings, environ)
+    )
     worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    loop = Loop(sources, ledger, settings.limits, clock, worker, settings.poll.evidence)
+    outbox = _outbox(settings, ledger, clock)
+    loop = Loop(sources, ledger, settings.limits, clock, worker, settings.poll.evidence, outbox=outbox)
     return App(settings, registry, ledger, loop, clock)
+
+
+def _outbox(settings: Settings, ledger: Ledger, clock: Callable[[], float]) -> Outbox | Nobody:
+    if not settings.notify.urls:
+        return Nobody()
+    return Outbox(ledger, AppriseMessenger(settings.notify.urls), settings.notify.events, clock)
+
+
+def _evaluator(settings: Settings, environ: Mapping[str, str]) -> Evaluator | None:
+    """What scores on a holdout, None where no policy asks for it: then nothing of it is imported."""
+    if all(policy.evaluate is None for policy in settings.policies.values()):
+        return None
+    return _evaluators(settings, environ)
+
+
+def _evaluators(settings: Settings, environ: Mapping[str, str], *, trials: bool = False) -> Evaluator:
+    """By the runner that each policy names."""
+    from watcher.evaluators import local, remote
+    from watcher.evaluators.by_runner import ByRunner
+
+    uri = settings.registry.tracking_uri
+
+    def build(runner: str) -> Evaluator:
+        if runner == "local":
+            return local.LocalEvaluator(settings.folder, uri, environ, local.TRIALS if trials else local.FOLDER)
+        return remote.RemoteEvaluator(deployers.runs(runner), uri, environ, remote.TRIALS if trials else "")
+
+    runners = {policy.evaluate.runner for policy in settings.policies.values() if policy.evaluate is not None}
+    return ByRunner({runner: build(runner) for runner in sorted(runners)})
 
 
 def _with_environment(target: Target) -> Target:
@@ -179,17 +247,3 @@ def _with_environment(target: Target) -> Target:
         return target
     found = deployers.environment(target.kind, target.settings)
     return replace(target, settings={**target.settings, "environment": found}) if found else target
-
-
-def _sample(folder: Path) -> Callable[[str], Example]:
-    def read(name: str) -> Example:
-        path = folder / name
-        try:
-            if path.stat().st_size > MOST_SAMPLE:
-                raise UserError(f"probe sample {path} is larger than {MOST_SAMPLE:,} bytes: give fewer rows")
-            body = path.read_bytes()
-        except OSError as error:
-            raise Transient(f"probe sample {path} cannot be read: {error.strerror}") from error
-        return Example(body, "text/csv" if path.suffix == ".csv" else "application/json")
-
-    return read

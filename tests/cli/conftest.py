@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from watcher.cli import session
 from watcher.cli.main import main
 from watcher.config import kinds, load
 from watcher.fakes.deployer import FakeDeployer
+from watcher.fakes.evaluator import FakeEvaluator
 from watcher.fakes.ledger import FakeLedger
 from watcher.fakes.registry import FakeRegistry
 from watcher.gather import Sources
@@ -31,6 +33,10 @@ owner: me
 registry: {uri: "http://127.0.0.1:9"}
 policies:
   binary: {primary: {metric: auc, min_gain: 0.002}, floors: {auc: 0.5}, signature: false}
+  measured:
+    evaluate: {data: {uri: holdout.parquet}, target: y, metrics: [roc_auc]}
+    primary: {metric: roc_auc}
+    signature: false
   signed: {primary: {metric: auc}, signature: false, approval: {tag: approved_by}}
 rollouts:
   fast: {canary: [10, 100], bake: 20s, analysis: {no_traffic: probe, min_requests: 10}, keep_warm: 60s}
@@ -39,6 +45,7 @@ models:
     policy: binary
     rollout: fast
     targets: [{name: api, kind: local-endpoint, port: 5001}]
+  - {name: risk, mode: advise, policy: measured}
   - match: fraud.*
     policy: signed
     rollout: fast
@@ -74,18 +81,21 @@ class Desk:
         self.ledger = FakeLedger()
         self.kept: Ledger = self.ledger
         self.deployer = FakeDeployer(self.clock)
+        self.environ: dict[str, str] = {}
+        self.evaluator = FakeEvaluator(self.clock)
+        self.sample: Callable[[str], Example] = lambda _: Example(b"{}", rows=1)
         self._capture = capture
 
     def clock(self) -> float:
         return self.now
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, _stop: threading.Event | None = None) -> None:
         self.now += seconds
 
     def app(self, config: Path, tell: Callable[[Line], None] | None) -> App:
-        settings = load(config, {})
+        settings = load(config, self.environ)
         moved = dict.fromkeys(("local-endpoint", "stream"), self.deployer)
-        sources = Sources(self.registry, self.registry, moved, lambda _: Example(b"{}", rows=1))
+        sources = Sources(self.registry, self.registry, moved, self.sample, evaluator=self.evaluator)
         ledger = TellingLedger(self.kept, tell) if tell else self.kept
         loop = Loop(sources, ledger, settings.limits, self.clock, "w", settings.poll.evidence)
         return App(settings, self.registry, ledger, loop, self.clock)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from watcher import __version__
 from watcher.cli.exits import Exit
 from watcher.cli.main import main
 
@@ -17,8 +18,9 @@ HEAVY = (
     "watcher.config", "watcher.decide", "watcher.judge", "watcher.ledger", "watcher.registry", "watcher.wiring",
 )  # fmt: skip
 COMMANDS = (
-    "check", "run", "tick", "plan", "status", "history", "explain", "promote", "rollback", "abort", "approve",
-    "rejudge", "hold", "release", "adopt", "pause", "resume", "schema", "gateway",
+    "check", "run", "tick", "plan", "status", "history", "explain", "evaluate", "backtest", "promote", "rollback",
+    "abort", "approve", "rejudge", "hold", "release", "adopt", "forget", "pause", "resume", "notify", "schema",
+    "gateway",
 )  # fmt: skip
 
 
@@ -74,3 +76,8 @@ def test_every_command_takes_the_common_options(command: str, capsys: pytest.Cap
 def test_without_a_command_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == Exit.OK
     assert capsys.readouterr().out.startswith("Usage: watcher")
+
+
+def test_the_version_of_the_watcher_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"watcher {__version__}\n"

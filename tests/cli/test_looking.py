@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from tests.azurite import Azurite
 from tests.cli.conftest import START, Desk
+from tests.ledger.tables import new_name, table_ledger
 from watcher.errors import Transient
 from watcher.ledger import open_ledger
 from watcher.ports import Line
@@ -27,6 +31,75 @@ def test_tick_until_rest_waits_for_what_is_due_soon_and_for_nothing_else(desk: D
     assert desk.registry.read("churn").champion == 1
     assert desk.serving() == {1: 100}
     assert desk.now - begun < 10.0
+
+
+def eager(desk: Desk, least: str = "") -> None:
+    """Evidence is read again every second, and a version needs a person's approval."""
+    text = desk.path.read_text().replace("signature: false}\n  measured", f"signature: false, {APPROVAL}}}\n  measured")
+    desk.path.write_text("poll: {evidence: 1s}\n" + text.replace(APPROVAL, APPROVAL + least))
+
+
+APPROVAL = "approval: {tag: approved_by}"
+
+
+@pytest.mark.parametrize("command", [("run", "--once"), ("tick", "--until-rest"), ("tick",)])
+def test_a_wait_for_a_person_is_rest_and_says_for_what(desk: Desk, command: tuple[str, ...]) -> None:
+    eager(desk)
+    desk.train()
+    begun = desk.now
+    ran = desk(*command)
+    assert (ran.code, ran.err) == (0, "")
+    assert desk.now - begun < 1.0
+    assert "churn: waits. The policy asks for a person's approval and there is none. (version 1)\n" in ran.out
+    assert "`approve` the version, or leave it." in ran.out
+    assert desk("plan").out.splitlines()[0] in ran.out
+    assert desk(*command, "--json").json[0]["next"]["reason"] == "approval_missing"
+
+
+def test_what_a_version_waits_for_besides_a_person_is_still_awaited(desk: Desk) -> None:
+    eager(desk, ", min_age: 90s")
+    desk.train()
+    begun = desk.now
+    assert desk("tick", "--until-rest", "--wait", "100").code == 0
+    assert 89.0 <= desk.now - begun <= 92.0
+    assert desk("tick", "--json").json[0]["next"]["reason"] == "approval_missing"
+
+
+def test_a_hold_and_a_missing_metric_are_rest_too(desk: Desk) -> None:
+    eager(desk)
+    desk.train(None)
+    assert "metric that the policy names is not there yet" in desk("run", "--once").out
+    desk("hold", "churn")
+    assert desk("run", "--once").code == 0
+
+
+def test_nothing_is_said_of_targets_or_a_champion_that_are_not_there(desk: Desk) -> None:
+    desk.path.write_text(
+        desk.path.read_text().split("models:")[0] + "models: [{name: churn, mode: advise, policy: binary}]\n"
+    )
+    desk.train(0.4)
+    ran = desk("tick", "--until-rest")
+    assert (ran.code, ran.out.splitlines()[-1]) == (
+        0,
+        "churn: waits. Nothing is left to be done, and no version waits.",
+    )
+
+
+@pytest.mark.parametrize("command", [("run", "--once"), ("tick", "--until-rest"), ("tick",)])
+def test_a_step_that_fails_again_and_again_is_told_by_the_exit_code(desk: Desk, command: tuple[str, ...]) -> None:
+    desk.crowned()
+    desk.deployer.places.clear()
+    desk.deployer.faults.fail("launch", Transient("127.0.0.1:5001 is taken"), times=50)
+    ran = desk(*command)
+    assert ran.code == 3
+    assert "127.0.0.1:5001 is taken" in ran.out
+
+
+def test_a_target_that_refuses_is_told_by_the_exit_code(desk: Desk) -> None:
+    desk.crowned()
+    place = desk.deployer.places["local-endpoint:127.0.0.1:5001"]
+    place.owner, place.weights = "somebody else", {}
+    assert desk("run", "--once").code == 3
 
 
 def test_tick_says_that_it_was_not_enough(desk: Desk) -> None:
@@ -131,6 +204,26 @@ def test_status_tells_how_far_a_rollout_is(desk: Desk) -> None:
     assert "at 10 % (steps 10, 100)" in desk("status", "churn").out
 
 
+def test_status_tells_what_a_challenger_answered_to_copies(desk: Desk) -> None:
+    desk.path.write_text(desk.path.read_text().replace("{canary:", "{mirror: 20, canary:"))
+    desk.crowned(0.8)
+    desk.deployer.disagrees[desk.train(0.9)] = 0.5
+    for _ in range(20):
+        desk("tick", "churn")
+        desk.now += 0.5
+        (told,) = desk("status", "churn", "--json").json
+        if told["next"]["reason"] == "mirroring":
+            break
+    desk.now += 4.0
+    (told,) = desk("status", "churn", "--json").json
+    copies = told["rollout"]["mirror"]["api"]
+    assert copies["requests"] >= 10
+    assert copies["disagreed"] == copies["compared"] // 2 > 0
+    assert (told["rollout"]["percent"], copies["percent"], copies["errors"]) == (0, 20, 0)
+    assert desk.now < told["rollout"]["bakes_until"] <= desk.now + 20.0
+    assert "given copies of 20 %" in desk("status", "churn").out
+
+
 def test_status_says_that_a_target_cannot_be_seen(desk: Desk) -> None:
     desk.crowned()
     desk.deployer.faults.fail("observe", Transient("no route"), times=2)
@@ -201,7 +294,7 @@ def test_history_follows_each_new_line_once(desk: Desk, monkeypatch: pytest.Monk
     desk.crowned()
     looks = iter([True, True, False])
 
-    def sleep(seconds: float) -> None:
+    def sleep(seconds: float, _stop: threading.Event | None) -> None:
         desk.now += seconds
         if not next(looks):
             raise KeyboardInterrupt
@@ -231,6 +324,26 @@ def test_explain_shows_each_rule_with_measure_bound_and_outcome(desk: Desk) -> N
     row = next(line for line in ran.out.splitlines() if line.startswith("primary gains"))
     assert "loses" in row
     assert "0.801" in row
+    passed = next(line for line in ran.out.splitlines() if line.startswith("registered"))
+    assert "passes" in passed
+
+
+def test_the_first_plan_of_a_model_says_what_will_be_done(desk: Desk) -> None:
+    desk.train()
+    desk.registry.staleness = 5.0
+    assert "churn: about to mark version 1 as challenger" in desk("plan", "churn").out
+    assert "The record of this model is new" not in desk("plan", "churn").out
+
+
+def test_a_version_that_is_gone_is_nothing_to_come_back_to(desk: Desk) -> None:
+    first = desk.crowned(0.8)
+    desk.crowned(0.9)
+    desk.registry.delete_version("churn", 2)
+    desk("promote", "churn", str(first))
+    desk("tick", "churn")
+    (order,) = desk.events("order")
+    assert (order.data or {})["previous"] is None
+    assert "before it" not in desk("status", "churn").out
 
 
 def test_explain_works_for_a_version_that_was_judged_long_ago(desk: Desk) -> None:
@@ -242,6 +355,10 @@ def test_explain_works_for_a_version_that_was_judged_long_ago(desk: Desk) -> Non
     assert told["tag"] == "loses"
     assert told["call"] == "superseded"
     assert [line["data"]["call"] for line in told["history"]] == ["loses"]
+    called, why, now, *_ = desk("explain", "churn", str(loser)).out.splitlines()
+    assert called == f"churn v{loser} was called `loses`."
+    assert f"churn: version {loser} loses: gain too small: 0.7" in why
+    assert "judged now: superseded" in now
 
 
 def test_explain_tells_why_a_version_was_rolled_back(desk: Desk) -> None:
@@ -308,3 +425,16 @@ def test_what_the_ledger_found_out_about_its_file_is_told(desk: Desk) -> None:
     ran = desk("history")
     assert ran.code == 0
     assert "damaged" in ran.err
+
+
+def test_everything_can_be_looked_at_with_the_ledger_in_a_table(desk: Desk, azurite: Azurite) -> None:
+    desk.kept = LateLedger(lambda: table_ledger(azurite, new_name()))
+    desk.crowned(0.8)
+    bad = desk.train(0.7)
+    desk("tick", "churn")
+    assert [line["ok"] for line in desk("--json", "check").json["checks"] if line["what"] == "ledger"] == [True]
+    assert desk("--json", "status", "churn").json[0]["champion"] == 1
+    assert desk("--json", "history", "churn", "--at", "1s").json["live"]["api"]["weights"] == {"1": 100}
+    assert "version 1 was seen for the first time" in desk("history").out
+    assert f"v{bad}" in desk("explain", "churn", str(bad)).out
+    assert {entry["event"] for entry in desk("--json", "explain", "churn", str(bad)).json["history"]} == {"verdict"}

@@ -26,7 +26,7 @@ def test_a_promoted_version_reaches_its_target_without_a_canary(desk: Desk) -> N
     desk("promote", "churn", f"v{loser}")
     desk.rest("churn")
     assert desk.serving() == {loser: 100}
-    assert [line.data for line in desk.events("live")][-1] == {"weights": {str(loser): 100}}
+    assert [(line.data or {})["weights"] for line in desk.events("live")][-1] == {str(loser): 100}
 
 
 def test_promote_of_the_champion_changes_nothing(desk: Desk) -> None:
@@ -151,7 +151,7 @@ def test_rollback_is_refused_where_nothing_served_before(desk: Desk) -> None:
     desk.crowned()
     ran = desk("rollback", "churn", "--json")
     assert (ran.code, ran.out, ran.error["kind"]) == (1, "", "refused")
-    assert "Nothing served churn before its champion" in ran.error["message"]
+    assert ran.error["message"].startswith("Refused, nothing is done. Nothing served churn before its champion")
 
 
 @pytest.mark.parametrize("call", [Call.ROLLED_BACK, Call.DISPLACED, Call.UNMET])

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from watcher.cli import output
-from watcher.cli.output import Output, to_json
+from watcher.cli.output import Output
+from watcher.views.jsonable import to_json
 
 
 def test_a_line_stays_one_line_whatever_it_holds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,6 +129,16 @@ def test_an_unreachable_registry_is_one_sentence_and_code_3(shell: Shell) -> Non
     assert "127.0.0.1:9" in told["message"]
 
 
+@pytest.mark.parametrize(("command", "code"), [("run", 2), ("check", 1)])
+def test_a_mistyped_registry_is_one_sentence_and_no_new_registry(shell: Shell, command: str, code: int) -> None:
+    (shell.folder / "typo.yaml").write_text(SETTINGS.replace("registry.db", "registri.db"))
+    ended, out, err = shell(command, "-c", "typo.yaml")
+    assert ended == code
+    assert "there is no registry at" in " ".join((out + err).split())
+    assert "Traceback" not in err
+    assert not (shell.folder / "registri.db").exists()
+
+
 def test_an_order_needs_no_ledger(shell: Shell) -> None:
     (shell.folder / "blocked").write_text("a file where the ledger's folder would be")
     (shell.folder / "lost.yaml").write_text(SETTINGS.replace("state/ledger.db", "blocked/ledger.db"))
@@ -179,3 +189,27 @@ def test_a_reader_that_goes_away_is_no_error(shell: Shell) -> None:
         err = command.err.read()
         command.process.wait()
     assert (command.process.returncode, err) == (0, "")
+
+
+def test_the_first_ctrl_c_ends_what_goes_on_until_rest(shell: Shell) -> None:
+    """While it waits for a version to be old enough, which is due only in a month."""
+    text = SETTINGS.replace("ledger.db", "waiting.db").replace("floors: {auc: 0.95}", "min_age: 30d")
+    (shell.folder / "waiting.yaml").write_text(text)
+    shell.train()
+    with shell.running("-c", "waiting.yaml", "tick", "--until-rest", "--wait", "3000000") as command:
+        assert "seen for the first time" in command.out.readline()
+        command.process.send_signal(signal.SIGINT)
+        out, err = command.rest(), command.err.read()
+    assert command.process.returncode == 130
+    assert "Stopping after the steps under way" in err
+    assert "waits. The version has not reached the policy's minimum age." in out
+
+
+def test_ctrl_c_while_everything_is_still_imported_is_quiet(shell: Shell) -> None:
+    slow = "import signal, os\nos.kill(os.getpid(), signal.SIGINT)\nraise AssertionError\n"
+    (shell.folder / "typer.py").write_text(slow)
+    try:
+        code, out, err = shell("--help")
+    finally:
+        (shell.folder / "typer.py").unlink()
+    assert (code, out, err) == (130, "", "")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.conftest import GOOD, Desk
-from watcher.config import load
+from watcher.config import kinds, load
 from watcher.config.errors import ConfigError
 from watcher.errors import UserError
 
@@ -18,6 +18,16 @@ API = "15: models[0].targets[0]"
 NO_GAIN = 'is not a difference; write a number from 0 up, such as 0.002, or a share such as "1%"'
 NO_DURATION = "is not a duration; write a number and a unit, such as 500ms, 2s, 15m, 24h or 1d"
 NO_TARGET_NAME = "does not fit: short name, one of its own within the model: letters, digits, '-' and '_'"
+WRITE_SQLITE = (
+    "write sqlite:///FILE (below the folder of the settings), sqlite:////FILE (absolute), table://ACCOUNT/TABLE or"
+    " table+env://VARIABLE/TABLE"
+)
+WRITE_TABLE = (
+    "write table://ACCOUNT/TABLE (own identity) or table+env://VARIABLE/TABLE (connection string in that environment"
+    " variable); TABLE is 3 to 63 letters and digits, a letter first"
+)
+NO_MIRROR = "needs answers to compare; write mirror: 20 into the rollout, or leave this out"
+TOO_LONG = "a mirror and 2 canary steps of 2400 s each do not fit into the deadline"
 NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
 
 
@@ -30,6 +40,16 @@ NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
             "rollout: careful",
             "rollout: carefull",
             "13: models[0].rollout: 'carefull' is not a rollout; did you mean 'careful'?",
+        ),
+        (
+            "owner: me",
+            "owner: me\nledger: postgres://u/x",
+            f"3: ledger: 'postgres://u/x' is not the address of a ledger; {WRITE_SQLITE}",
+        ),
+        (
+            "owner: me",
+            "owner: me\nledger: table://account/my-ledger",
+            f"3: ledger: 'table://account/my-ledger' is not the address of a table; {WRITE_TABLE}",
         ),
         ("owner: me", "ownr: me", "2: ownr: there is no key 'ownr'; did you mean 'owner'?"),
         ("{metric: auc}", "{metrc: auc}", f"{PRIMARY}.metric: the key is missing: name of the metric as it was logged"),
@@ -57,6 +77,17 @@ NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
         ("[10, 100]", "[10, ten, 100]", f"{CAREFUL}.canary[1]: 'ten' is not a whole number"),
         ("[10, 100]", "[10.5, 100]", f"{CAREFUL}.canary[0]: '10.5' is not a whole number"),
         ("[10, 100]", "100", f"{CAREFUL}.canary: '100' {NO_LIST}"),
+        ("[10, 100]", "[10, 100]\n    mirror: 101", "10: rollouts.careful.mirror: '101' is too large; at most 100"),
+        (
+            "[10, 100]",
+            "[10, 100]\n    analysis: {max_disagreement: 0.1}",
+            f"10: rollouts.careful.analysis.max_disagreement: {NO_MIRROR}",
+        ),
+        (
+            "[10, 100]",
+            "[10, 100]\n    mirror: 20\n    bake: 40m",
+            f"11: rollouts.careful.bake: {TOO_LONG} of 7200 s",
+        ),
         (
             "canary: [10, 100]",
             "bake: 15",
@@ -108,6 +139,11 @@ NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
             f"{API}.port: the key is missing: public port",
         ),
         ("port: 5001", "port: high", f"{API}.port: 'high' is not a whole number"),
+        (
+            "port: 5001",
+            'port: "5001"',
+            f"{API}.port: '5001' stands in quotes, which make it text; remove them",
+        ),
         ("port: 5001", "port: 70000", f"{API}.port: '70000' is too large; at most 65535"),
         (
             "port: 5001",
@@ -118,7 +154,10 @@ NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
         (
             "name: api, kind: local-endpoint, port: 5001",
             "name: api, kind: azureml-online, endpoint: e",
-            f"{API}.workspace: the key is missing; a target of kind azureml-online needs it",
+            (
+                f"{API}.workspace: the key is missing:"
+                " the workspace, as SUBSCRIPTION/RESOURCE-GROUP/NAME or its resource id"
+            ),
         ),
         (
             "name: api,",
@@ -166,7 +205,10 @@ def test_a_name_and_a_pattern_may_each_stand_once(desk: Desk) -> None:
             "{name: b, kind: azureml-online, workspace: w, endpoint: e, instance_type: big}",
         ),
         ("{name: a, kind: stream, pointer: p.json}", "{name: b, kind: stream, pointer: ./p.json}"),
-        ("{name: a, kind: mlflow-plugin, x: 1, y: [2]}", "{name: a, kind: mlflow-plugin, y: [2], x: 1}"),
+        (
+            '{name: a, kind: mlflow-plugin, plugin: "x:/y", deployment: d}',
+            '{name: b, kind: mlflow-plugin, plugin: "x:/y", deployment: d, config: {size: big}}',
+        ),
     ],
 )
 def test_two_models_at_one_place_are_a_mistake(desk: Desk, target: str, same: str) -> None:
@@ -175,6 +217,11 @@ def test_two_models_at_one_place_are_a_mistake(desk: Desk, target: str, same: st
     assert desk.mistakes(text) == [
         "19: models[1].targets[0]: this is the same place as models[0].targets[0]; a place serves one model"
     ]
+
+
+def test_a_place_of_somebody_elses_kind_is_all_its_settings_in_any_order() -> None:
+    assert kinds.place("somebodys", {"x": 1, "y": [2]}) == kinds.place("somebodys", {"y": [2], "x": 1})
+    assert kinds.place("somebodys", {"x": 1}) != kinds.place("somebodys", {"x": 2})
 
 
 def test_two_targets_of_one_model_at_one_place_are_a_mistake_too(desk: Desk) -> None:
@@ -377,6 +424,24 @@ def test_a_secret_from_the_environment_is_taken_and_never_shown(desk: Desk, uri:
     text = text.replace("{metric: auc}", '{metric: auc, better: "${P}", min_gain: "${P}"}')
     text = text.replace("policy: binary", 'policy: "${P}"')
     assert "hunter2" not in "".join(desk.mistakes(text, **secret))
+
+
+@pytest.mark.parametrize("url", ["tgram://hunter2/1", "${URL:-tgram://hunter2/1}", "tgram://${TOKEN}/1", "json://x"])
+def test_an_address_to_notify_is_never_written_out(desk: Desk, url: str) -> None:
+    environ = {"URL": "json://hunter2", "TOKEN": "hunter2"}
+    found = desk.mistakes(f'{GOOD}notify: {{urls: ["{url}"]}}\n', **environ)
+    problem = "such an address is a secret; write a reference such as ${NOTIFY_URL} in its place"
+    assert found == [f"16: notify.urls[0]: {problem}"]
+
+
+def test_an_address_from_the_environment_is_taken_and_never_shown(desk: Desk) -> None:
+    text = GOOD + 'notify: {urls: ["${URL}"], events: [won, lost]}\n'
+    settings = desk.load(text, URL="json://bob:hunter2@host")
+    assert settings.notify.urls == ("json://bob:hunter2@host",)
+    assert settings.notify.events == {"won", "lost"}
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in "".join(desk.mistakes(text.replace("lost]", "lots]"), URL="json://bob:hunter2@host"))
+    assert desk.mistakes(text, URL="") == ["16: notify.urls[0]: '${URL}' is empty; write a value"]
 
 
 def test_a_model_without_targets_can_only_be_advised_on(desk: Desk) -> None:

@@ -63,6 +63,8 @@ def test_every_key_is_described() -> None:
         (["policies", "binary", "primary", "better"], "up"),
         (["rollouts", "careful", "canary"], "10"),
         (["models", 0, "match"], "both*"),
+        (["notify"], {"urls": ["json://written.out"]}),
+        (["notify"], {"urls": ["${URL}"], "events": ["win"]}),
         (["models", 0, "targets"], []),
         (["models", 0, "targets", 0, "port"], None),
         (["models", 0, "targets", 0, "port"], "high"),
@@ -89,6 +91,7 @@ def test_the_schema_refuses_what_the_loader_refuses(way: list[str | int], value:
         (["limits", "rollouts_at_once"], "${AT_ONCE}"),
         (["policies", "binary", "primary", "min_gain"], "1%"),
         (["models", 0, "targets", 0, "port"], "${PORT}"),
+        (["notify"], {"urls": ["${URL}"], "events": ["won"]}),
     ],
 )
 def test_the_schema_takes_references(way: list[str | int], value: Any) -> None:

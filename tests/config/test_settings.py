@@ -24,7 +24,7 @@ ENVIRON = {"MLFLOW_REGISTRY_URI": "http://registry", "MLFLOW_TRACKING_URI": "htt
 MATCH = """
   - match: prod.*
     policy: binary
-    targets: [{name: api, kind: databricks-serving, endpoint: "{model_slug}", note: [{deep: "{model}"}]}]
+    targets: [{name: api, kind: databricks-serving, endpoint: "{model_slug}", environment_variables: {DEEP: "{model}"}}]
 """
 
 
@@ -151,12 +151,17 @@ def test_two_patterns_that_match_are_an_error_that_names_both(desk: Desk) -> Non
 def test_the_models_name_is_put_in_wherever_it_is_asked_for(desk: Desk) -> None:
     entry = watched(desk.load(GOOD + MATCH), "prod.Fraud_Cards")
     assert entry is not None
-    assert entry.targets[0].settings == {"endpoint": "prod-fraud-cards", "note": [{"deep": "prod.Fraud_Cards"}]}
+    assert entry.targets[0].settings == {
+        "endpoint": "prod-fraud-cards",
+        "environment_variables": {"DEEP": "prod.Fraud_Cards"},
+    }
     assert entry.targets[0].place == "databricks-serving:prod-fraud-cards"
 
 
 def test_a_model_that_is_called_like_a_placeholder_is_put_in_once(desk: Desk) -> None:
-    settings = desk.load(GOOD + MATCH.replace("prod.*", "'*'").replace(', note: [{deep: "{model}"}]', ""))
+    settings = desk.load(
+        GOOD + MATCH.replace("prod.*", "'*'").replace(', environment_variables: {DEEP: "{model}"}', "")
+    )
     entry = watched(settings, "{model}")
     assert entry is not None
     assert entry.targets[0].settings == {"endpoint": "model"}

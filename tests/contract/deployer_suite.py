@@ -10,8 +10,8 @@ import pytest
 
 from watcher.errors import Conflict, Terminal
 from watcher.naming import release_name
-from watcher.ports import Deployer
-from watcher.values import Example, Observed, Release, SeenRelease, State, Target, Version
+from watcher.ports import Deployer, Mirroring, mirrors
+from watcher.values import Example, Mirrored, Observed, Release, SeenRelease, State, Target, Version
 
 MakeVersion = Callable[[int], Version]
 WaitUntil = Callable[[Callable[[], bool]], None]
@@ -359,3 +359,87 @@ class DeployerContract:
         bench.launched(make_version(1))
         assert list(bench.deployer.check(replace(bench.target, owner="somebody-else")))
         assert list(bench.deployer.check(replace(bench.target, model="another.model")))
+
+
+class MirroringContract(DeployerContract):
+    """For deployers that can copy live requests to a release without traffic."""
+
+    most = 100
+    """Percent of the requests that it can copy."""
+    compares = True
+    """Whether it compares the answers to copies with what the clients were given."""
+
+    @pytest.fixture
+    def mirroring(self, deployer: Deployer) -> Mirroring:
+        assert mirrors(deployer)
+        return deployer
+
+    @pytest.fixture
+    def copies(self, bench: Bench, mirroring: Mirroring, make_version: MakeVersion) -> Mirrored:
+        """v1 has the traffic, and as many of its requests as can be are copied to v2."""
+        one, two = bench.launched(make_version(1)), bench.launched(make_version(2))
+        bench.shift({one.name: 100})
+        mirroring.mirror(bench.target, two.name, self.most, bench.observe().token)
+        return self.seen(bench)
+
+    @staticmethod
+    def seen(bench: Bench) -> Mirrored:
+        found = bench.observe().mirrored
+        assert found is not None
+        return found
+
+    def test_nothing_is_mirrored_unasked(self, bench: Bench, make_version: MakeVersion) -> None:
+        one = bench.launched(make_version(1))
+        bench.shift({one.name: 100})
+        assert bench.observe().mirrored is None
+
+    def test_copies_are_answered_and_counted_and_no_client_gets_the_answers(
+        self, bench: Bench, copies: Mirrored, traffic: Callable[[], Any]
+    ) -> None:
+        assert copies.percent == self.most
+        assert dict(bench.observe().weights).keys().isdisjoint({copies.release})
+        traffic()
+        bench.wait_until(lambda: self.seen(bench).traffic.requests >= 10)
+        found, two = self.seen(bench), bench.seen(copies.release)
+        assert found.traffic.available
+        assert found.traffic.errors == 0
+        assert found.traffic.p95_ms is not None
+        assert (found.compared, found.disagreed) == (found.traffic.requests if self.compares else 0, 0)
+        assert two is not None
+        assert two.traffic.requests == 0
+
+    def test_a_mirror_is_a_write_counts_start_again_with(
+        self, bench: Bench, mirroring: Mirroring, copies: Mirrored, traffic: Callable[[], Any]
+    ) -> None:
+        traffic()
+        bench.wait_until(lambda: self.seen(bench).traffic.requests >= 10)
+        before = bench.observe()
+        with pytest.raises(Conflict):
+            mirroring.mirror(bench.target, copies.release, 50, "not-the-token")
+        mirroring.mirror(bench.target, copies.release, 30, before.token)
+        after = bench.observe()
+        assert (after.token != before.token, dict(after.weights)) == (True, dict(before.weights))
+        assert (self.seen(bench).percent, self.seen(bench).traffic.requests) == (30, 0)
+        assert sum(release.traffic.requests for release in after.releases) == 0
+
+    def test_a_live_release_and_one_that_is_not_ready_get_no_copies(
+        self, bench: Bench, mirroring: Mirroring, make_version: MakeVersion, broken_version: Version
+    ) -> None:
+        one, broken = bench.launched(make_version(1)), bench.failed(broken_version)
+        token = bench.shift({one.name: 100})
+        for name in (one.name, broken.name, bench.release(make_version(2)).name):
+            with pytest.raises(Conflict):
+                mirroring.mirror(bench.target, name, 20, token)
+        assert (bench.observe().mirrored, bench.observe().token) == (None, token)
+
+    def test_other_weights_and_retirement_end_a_mirror(
+        self, bench: Bench, mirroring: Mirroring, make_version: MakeVersion, copies: Mirrored
+    ) -> None:
+        one = bench.release(make_version(1))
+        bench.shift({one.name: 90, copies.release: 10})
+        assert bench.observe().mirrored is None
+        bench.shift({one.name: 100})
+        mirroring.mirror(bench.target, copies.release, 20, bench.observe().token)
+        bench.deployer.retire(bench.target, copies.release)
+        assert bench.observe().mirrored is None
+        assert dict(bench.observe().weights) == {one.name: 100}

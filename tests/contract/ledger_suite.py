@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watcher.errors import Conflict, Terminal
+from watcher.pause import UNTIL_RESUMED
 from watcher.ports import Ledger, Line
 
 HOSTILE = [
@@ -64,6 +65,11 @@ def save_often(ledger: Ledger, key: str, wins: int) -> list[str]:
 
 
 class LedgerSuite:
+    examples = 60
+    """Generated records."""
+    wins = 50
+    """Of each racing thread."""
+
     def test_a_record_that_was_never_saved_is_none(self, ledger: WipeableLedger) -> None:
         assert ledger.load("churn") is None
         assert ledger.due(1e12) == []
@@ -140,7 +146,7 @@ class LedgerSuite:
 
     def test_any_json_comes_back_as_it_was(self, ledger: WipeableLedger) -> None:
         @given(body=st.dictionaries(text, json_values, max_size=5))
-        @settings(max_examples=60, deadline=None)
+        @settings(max_examples=self.examples, deadline=None)
         def check(body: dict[str, Any]) -> None:
             stored = ledger.load("any")
             ledger.save("any", body, stored.revision if stored else None, [Line(1.0, "any", "seen", data=body)])
@@ -167,10 +173,31 @@ class LedgerSuite:
         assert ledger.due(10.0) == ["first"]
         assert ledger.due(30.0) == ["first", "second", "late"]
 
+    def test_what_waits_for_the_end_of_a_pause_is_due_before_all_else_and_can_be_told_apart(
+        self, ledger: WipeableLedger
+    ) -> None:
+        ledger.save("paused", {}, None, due=UNTIL_RESUMED)
+        ledger.save("other", {}, None, due=1e-3)
+        assert ledger.due(UNTIL_RESUMED) == ["paused"]
+        assert ledger.due(2e9) == ["paused", "other"]
+        stored = ledger.load("paused")
+        assert stored is not None
+        assert stored.due == UNTIL_RESUMED
+
     def test_due_at_the_same_moment_is_ordered_by_key(self, ledger: WipeableLedger) -> None:
         for key in ("b", "c", "a"):
             ledger.save(key, {}, None, due=1.0)
         assert ledger.due(1.0) == ["a", "b", "c"]
+
+    def test_a_record_tells_when_it_is_due(self, ledger: WipeableLedger) -> None:
+        first = ledger.save("churn", {}, None, due=12.5)
+        stored = ledger.load("churn")
+        assert stored is not None
+        assert stored.due == 12.5
+        ledger.save("churn", {}, first)
+        stored = ledger.load("churn")
+        assert stored is not None
+        assert stored.due is None
 
     def test_a_later_save_moves_or_clears_due(self, ledger: WipeableLedger) -> None:
         first = ledger.save("churn", {}, None, due=1.0)
@@ -228,9 +255,10 @@ class LedgerSuite:
                     assert found == wanted
 
     def test_one_of_several_racing_threads_wins_each_revision(self, ledger: WipeableLedger) -> None:
-        won = race([ledger] * 4, wins=50)
+        won = race([ledger] * 4, self.wins)
+        all_won = 4 * self.wins
         stored = ledger.load("race")
         assert stored is not None
-        assert stored.body == {"number": 200}
-        assert len(set(won)) == 200
-        assert [line.version for line in ledger.history(newest_first=False)] == list(range(1, 201))
+        assert stored.body == {"number": all_won}
+        assert len(set(won)) == all_won
+        assert [line.version for line in ledger.history(newest_first=False)] == list(range(1, all_won + 1))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.contract.deployer_suite import DeployerContract
+from tests.contract.deployer_suite import Bench, MirroringContract, WaitUntil
 from watcher.fakes.deployer import FakeDeployer
+from watcher.ports import Deployer
 from watcher.values import Example, Identity, Kind, Status, Target, Version
 
 
@@ -20,7 +21,7 @@ class Clock:
         return self.now
 
 
-class TestFakeDeployer(DeployerContract):
+class TestFakeDeployer(MirroringContract):
     @pytest.fixture
     def clock(self) -> Clock:
         return Clock()
@@ -69,3 +70,22 @@ class TestFakeDeployer(DeployerContract):
             clock.now += 10
 
         return pass_some
+
+
+class Patient(Bench):
+    """Weights are in force some time after they were accepted."""
+
+    def shift(self, weights: dict[str, int]) -> str:
+        token = super().shift(weights)
+        self.wait_until(lambda: not self.observe().moving)
+        return token
+
+
+class TestSlowFakeDeployer(TestFakeDeployer):
+    @pytest.fixture
+    def deployer(self, clock: Clock) -> FakeDeployer:
+        return FakeDeployer(clock, broken={9: "no such artifacts"}, shift_seconds=7.0)
+
+    @pytest.fixture
+    def bench(self, deployer: Deployer, target: Target, wait_until: WaitUntil) -> Bench:
+        return Patient(deployer, target, wait_until)

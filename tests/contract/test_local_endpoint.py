@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -15,9 +17,9 @@ import pytest
 import deployers
 from deployers.local_endpoint import ABSENT, LocalEndpoint
 from gateway import control
-from tests.contract.deployer_suite import Bench, DeployerContract, MakeVersion, WaitUntil
+from tests.contract.deployer_suite import Bench, MakeVersion, MirroringContract, WaitUntil
 from tests.gateway import world
-from watcher.errors import Conflict, Terminal, Transient, UserError
+from watcher.errors import Terminal, Transient, UserError
 from watcher.naming import release_name
 from watcher.ports import Deployer
 from watcher.values import Example, Identity, Kind, Observed, Release, Status, Target, Version
@@ -43,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
-class TestLocalEndpoint(DeployerContract):
+class TestLocalEndpoint(MirroringContract):
     @pytest.fixture
     def deployer(self) -> Deployer:
         return deployers.load("local-endpoint")(None)
@@ -105,6 +107,19 @@ class TestLocalEndpoint(DeployerContract):
         assert probe.detail.startswith("400: ")
         assert "missing inputs" in probe.detail
 
+    def test_a_probe_names_what_the_models_code_raised_first_on_one_line_and_without_secrets(
+        self, bench: Bench, example: Example, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ps3cret")
+        text = "raise ValueError('no \\x1b[2Jroute to db://ann:pw1@host, password=pw2, t0ps3cret' + 'x' * 500)"
+        release = bench.launched(version_of(3, world.python_model("raises", text)))
+        probe = bench.deployer.probe(release, example)
+        assert (probe.ok, probe.version) == (False, 3)
+        assert probe.detail.startswith("400: ValueError: no \N{REPLACEMENT CHARACTER}[2Jroute to db://***@host")
+        assert "Encountered an unexpected error" in probe.detail
+        assert len(probe.detail) < 500
+        assert not [secret for secret in ("pw1", "pw2", "t0ps3cret", "\x1b", "\n") if secret in probe.detail]
+
     def test_nothing_can_be_adopted(self, bench: Bench, make_version: MakeVersion) -> None:
         with pytest.raises(Terminal):
             bench.deployer.adopt(bench.target, make_version(1))
@@ -117,9 +132,22 @@ class TestLocalEndpoint(DeployerContract):
             taken.listen()
             target = target_at(home, taken.getsockname()[1])
             release = replace(bench.release(make_version(1)), target=target)
-            with pytest.raises(Conflict, match=rf"127\.0\.0\.1:{target.settings['port']} cannot be listened on"):
+            said = (
+                f"127.0.0.1:{target.settings['port']} cannot be listened on: Address already in use; "
+                f"{Path('/proc/self/comm').read_text().strip()} (process {os.getpid()}) has it: end that, or give the "
+                "target another port."
+            )
+            with pytest.raises(Transient, match=re.escape(said)):
                 bench.deployer.launch(release)
-            assert len(bench.deployer.check(target)) == 1
+            assert bench.deployer.check(target) == [said]
+
+    def test_a_port_of_another_gateway_is_said_with_that_gateways_home(
+        self, bench: Bench, make_version: MakeVersion, home: Path, tmp_path: Path
+    ) -> None:
+        bench.launched(make_version(1))
+        target = replace(bench.target, settings={**bench.target.settings, "gateway": str(tmp_path / "other")})
+        (problem,) = bench.deployer.check(target)
+        assert f"the gateway in {home} (process " in problem
 
     def test_what_the_settings_cannot_mean_is_the_persons_mistake(self, bench: Bench) -> None:
         for settings in ({"port": "5001"}, {"port": 0}, {"port": True}, {}):

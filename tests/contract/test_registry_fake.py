@@ -69,6 +69,8 @@ class FakeWorld(World):
 
 
 class TestFakeRegistry(RegistrySuite):
-    @pytest.fixture
-    def world(self) -> World:
-        return FakeWorld()
+    @pytest.fixture(params=[True, False], ids=["dangling", "tidy"])
+    def world(self, request: pytest.FixtureRequest) -> World:
+        made = FakeWorld()
+        made.dangling = made.fake.dangling = request.param
+        return made

@@ -11,6 +11,7 @@ import pytest
 from demo import report
 from demo.counts import Counts
 from demo.promises import Seen, check, outcome
+from demo.tables import Run, Scored
 from watcher.ports import Line
 
 BAKE = 3.0
@@ -59,6 +60,7 @@ SEEN = Seen(
     tags={1: None, 2: "displaced", 3: "rolled_back"},
     weights={1: 100},
     bake=BAKE,
+    scored=Scored(100, 100, 0, 0, {1: 60, 2: 40}, 1, (Run("run=a", 2, 30, 30, 30),)),
 )
 
 
@@ -68,6 +70,10 @@ def broken(seen: Seen) -> list[str]:
 
 def counts(**changed: Any) -> Seen:
     return replace(SEEN, counts=replace(SEEN.counts, **changed))
+
+
+def scored(**changed: Any) -> Seen:
+    return replace(SEEN, scored=replace(SEEN.scored, **changed))
 
 
 def without(*gone: Line) -> Sequence[Line]:
@@ -93,13 +99,22 @@ def test_a_good_story_keeps_every_promise() -> None:
         (counts(answers={"1": 50, "2": 40, "4": 7}), "Only winners"),
         (replace(SEEN, weights={1: 90, 2: 10}), "serves the registry's champion"),
         (replace(SEEN, weights={}), "serves the registry's champion"),
-        (replace(SEEN, champion=2, weights={2: 100}), "mark is where the last"),
+        (replace(scored(last=2), champion=2, weights={2: 100}), "mark is where the last"),
         (replace(SEEN, tags={1: None, 2: "displaced", 3: "wins"}), "verdicts stand in the registry"),
         (counts(last={"1": 50.0, "2": 41.5, "3": 39.0}), "did not answer again"),
         (counts(last={"1": 50.0, "2": 49.0, "3": 33.6}), "did not answer again"),
         (replace(SEEN, lines=(*GOOD[:-2], GOOD[2], *GOOD[-2:])), "launched twice"),
         (replace(SEEN, lines=moved(GOOD[9], 14.0)), "baked in full"),
         (replace(SEEN, lines=moved(GOOD[11], 22.0)), "baked in full"),
+        (scored(rows_in=0, rows_out=0), "scored once"),
+        (scored(lost=1, rows_out=99), "scored once"),
+        (scored(twice=1, rows_out=101), "scored once"),
+        (scored(versions={1: 60, 4: 40}), "scored rows; the champion"),
+        (scored(last=2), "scored rows; the champion"),
+        (scored(runs=()), "batch job is whole"),
+        (scored(runs=(Run("run=a", 2, 30, 30, 29),)), "batch job is whole"),
+        (scored(runs=(Run("run=a", 2, 30, 31, 30),)), "batch job is whole"),
+        (scored(runs=(Run("run=a", 4, 30, 30, 30),)), "batch job is whole"),
         (replace(SEEN, killed=((12.5, 2),)), "brought to its end"),
         (replace(SEEN, killed=((41.5, 2),)), "brought to its end"),
     ],
@@ -116,6 +131,16 @@ def test_another_process_that_goes_on_keeps_the_promise() -> None:
     assert broken(replace(SEEN, lines=lines, killed=((12.5, 2),))) == []
 
 
+def test_a_release_may_be_launched_on_each_target() -> None:
+    elsewhere = replace(GOOD[7], target="live")
+    assert broken(replace(SEEN, lines=(*GOOD[:8], elsewhere, *GOOD[8:]))) == []
+
+
+def test_what_a_job_serves_is_no_step_of_a_canary() -> None:
+    switched = replace(live(23.9, "switch", v2=100), target="live")
+    assert broken(replace(SEEN, lines=(*GOOD[:11], switched, *GOOD[11:]))) == []
+
+
 def test_a_release_may_be_launched_again_once_it_was_retired() -> None:
     gone = line(35, "done", 1, "stray", verb="retire", release="m-v1")
     back = line(40.5, "done", 1, "drift_launch", verb="launch", release="m-v1")
@@ -128,6 +153,7 @@ def test_a_displaced_version_that_a_person_orders_again_may_answer() -> None:
         SEEN,
         lines=lines,
         champion=2,
+        scored=replace(SEEN.scored, last=2),
         weights={2: 100},
         tags={1: "displaced", 2: None, 3: "rolled_back"},
         counts=replace(SEEN.counts, last={"1": 61.2, "2": 70.0, "3": 33.6}),

@@ -24,6 +24,9 @@ def told(folder: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
     assert report["requests_failed"] == 0
     assert report["requests_sent"] == sum(report["answers"].values()) + report["requests_failed_v6"]
     assert set(report["promises"].values()) == {"kept"}
+    rows = report["rows"]
+    assert rows["in"] == rows["out"] == sum(rows["by_version"].values()) > 0
+    assert (rows["lost"], rows["twice"]) == (0, 0)
     return " ".join(text.split()), report
 
 
@@ -43,6 +46,8 @@ def test_a_better_metric_of_version_3_changes_the_story(tmp_path: Path) -> None:
     }
     assert report["champion"] == 3
     assert set(report["answers"]) == {"1", "2", "3"}
+    assert set(report["rows"]["by_version"]) == {"1", "2", "3"}
+    assert [run["version"] for run in report["runs"]] == [2, 3]
     assert set(report["seconds_to_first_answer"]) == {"1", "2", "3"}
     assert "version 3 is the champion now, in place of version 2." in text
     assert "version 4 waits: evidence missing" in text
@@ -65,6 +70,9 @@ def test_the_whole_story(tmp_path: Path) -> None:
     assert report["champion"] == 8
     assert set(report["answers"]) == {"1", "2", "6", "8"}
     assert report["requests_failed_v6"] > 0
+    assert set(report["rows"]["by_version"]) == {"1", "2", "8"}
+    assert {run["version"] for run in report["runs"]} == {2, 8}
+    assert "version 2 wrote" in text
     assert "version 6 at 50 %" not in text
     assert "`body_mass_index`" in report["verdicts"]["7"]["detail"]
     assert report["seconds_from_order_to_answer"]["1"] < 10

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from watcher.config import schema, units
+from watcher.config.targets import TARGETS
 from watcher.history import EVENTS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -20,9 +21,11 @@ def settings_page() -> str:
     """Every key of the settings file, section by section."""
     whole = schema()
     sections = [*_sections(whole, whole, "")]
-    local = whole["$defs"]["LocalEndpoint"]
-    own = {key: given for key, given in local["properties"].items() if key not in ("name", "kind")}
-    sections.append(("A target of kind `local-endpoint`", {**local, "properties": own}))
+    for block in dict.fromkeys(TARGETS.values()):
+        told = whole["$defs"][block.__name__]
+        own = {key: given for key, given in told["properties"].items() if key not in ("name", "kind")}
+        kinds = " or ".join(f"`{kind}`" for kind, taken in TARGETS.items() if taken is block)
+        sections.append((f"A target of kind {kinds}", {**told, "properties": own}))
     lines = [
         "# Settings",
         "",
@@ -98,7 +101,7 @@ def _value(whole: Schema, given: Schema) -> str:
     if "enum" in inner:
         return ", ".join(f"`{each}`" for each in inner["enum"])
     kinds = [_kind(whole, part) for part in inner.get("anyOf", (inner,)) if not _is_reference(part)]
-    return " or ".join(kind for kind in dict.fromkeys(kinds) if kind)
+    return " or ".join(kind for kind in dict.fromkeys(kinds) if kind) or "`${NAME}`"
 
 
 def _kind(whole: Schema, part: Schema) -> str:

@@ -17,7 +17,7 @@ from watcher.cli.exits import Exit
 from watcher.cli.main import build
 
 WATCHER = re.compile(r"(python -m )?watcher [a-z]")
-SHELL = ("curl", "pre-commit", "python", ".")
+SHELL = ("curl", "pre-commit", "python", "ssh", ".", "cp", "func", "npx", "azd")
 MODULES = ("pip", "venv")
 FILLED = {"VERSION": "3", "N": "3", "TIME": "2h", "SECONDS": "3", "FILE": "watch.yaml", "DIR": "state", "TEXT": "why"}
 

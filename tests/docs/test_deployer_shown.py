@@ -36,6 +36,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modul
     assert [*points] == [deployers.GROUP]
     found = [EntryPoint(name, value, deployers.GROUP) for name, value in points[deployers.GROUP].items()]
     monkeypatch.setattr(kinds, "entry_points", lambda group: found if group == deployers.GROUP else [])
+    # What is installed is looked through once a process; here it changes meanwhile.
+    monkeypatch.setattr(kinds, "_others", kinds._others.__wrapped__)  # noqa: SLF001 as above
     monkeypatch.syspath_prepend(tmp_path)
     yield importlib.import_module("pointer_file")
     sys.modules.pop("pointer_file")

@@ -9,6 +9,7 @@ from functools import cache
 
 import pytest
 
+from evaluation.statistics import METRICS
 from tests.docs.pages import PAGES, REFERENCE
 from tests.docs.texts import ROOT, Page, pages
 from watcher.config import schema
@@ -16,11 +17,13 @@ from watcher.decide import CHAIN
 from watcher.decide.tell import QUIET
 from watcher.history import EVENTS
 from watcher.judge import RULES
+from watcher.page import state
 from watcher.reasons import REASONS
 from watcher.registry import tags
+from watcher.registry.dialects import UNITY_CATALOG
 from watcher.values import FINAL, Call, Verb
 
-FOLDERS = ("watcher", "deployers", "gateway", "demo", "benchmarks", "tests", "docs", "schema")
+FOLDERS = ("watcher", "deployers", "evaluation", "gateway", "demo", "benchmarks", "tests", "docs", "schema")
 PATH = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*")
 NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
 every_page = pytest.mark.parametrize("page", pages().values(), ids=pages().keys())
@@ -79,16 +82,22 @@ def test_names_in_code_spans_are_names_of_the_product(page: Page) -> None:
 
 @cache
 def _vocabulary() -> frozenset[str]:
-    found = {*REASONS, *EVENTS, *map(str, Call), *map(str, Verb), *_keys(schema()), *_choices(schema())}
+    found = {*REASONS, *EVENTS, *METRICS, *map(str, Call), *map(str, Verb), *_keys(schema()), *_choices(schema())}
+    found.update(UNITY_CATALOG.key(key) for key in (*tags.KEYS, tags.again(12)))
+    found.update(one.code for one in vars(state).values() if isinstance(one, state.State))
     found.update(re.findall(r"\w+", (ROOT / "watch.example.yaml").read_text(encoding="utf-8")))
-    for folder in ("watcher", "deployers", "gateway"):
-        for path in (ROOT / folder).rglob("*.py"):
+    folders = ("watcher", "deployers", "evaluation", "gateway", "scoring")
+    for pattern in (*(f"{folder}/**/*.py" for folder in folders), "function_app.py"):
+        for path in ROOT.glob(pattern):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 match node:
                     case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                         found.add(name)
                     case ast.AnnAssign(target=ast.Name(id=name)):
                         found.add(name)
+                    case ast.Dict(keys=keys):  # what JSON answers call their parts
+                        constants = [key.value for key in keys if isinstance(key, ast.Constant)]
+                        found.update(name for name in constants if isinstance(name, str))
                     case _:
                         pass
     return frozenset(found)
@@ -131,8 +140,8 @@ def test_the_list_of_reasons_that_are_told_is_whole() -> None:
 
 
 def _waits() -> set[str]:
-    """Reasons of `wait(...)`, of an analysis without an outcome, and of slots that are full."""
-    found = {"slots_full"}
+    """Reasons of `wait(...)`, of an analysis without an outcome, and of what is told beside the chain."""
+    found = {"slots_full", "target_left", "deadline_too_short", "deadline_of_wake"}
     for path in (ROOT / "watcher/decide").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
@@ -173,7 +182,8 @@ def test_contributing_names_every_family_of_rules() -> None:
 def test_decisions_have_numbers_of_their_own_and_the_same_parts() -> None:
     decisions = sorted(name for name in pages() if name.startswith("docs/adr/"))
     numbers = [name.removeprefix("docs/adr/")[:4] for name in decisions]
-    assert numbers == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    assert len(set(numbers)) == len(numbers)
+    assert all(re.fullmatch(r"\d{4}", number) for number in numbers)
     for name, number in zip(decisions, numbers, strict=True):
         text = pages()[name].text
         assert text.startswith(f"# {number} ")

@@ -21,7 +21,12 @@ policies:
 models:
   - {name: churn, mode: advise, policy: auc}
 """
-ENVIRON = {"MLFLOW_REGISTRY_URI": "http://127.0.0.1:5000", "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}
+ENVIRON = {
+    "AML_WORKSPACE": "subscription/group/workspace",
+    "MLFLOW_REGISTRY_URI": "http://127.0.0.1:5000",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
+    "NOTIFY_URL": "json://127.0.0.1",
+}
 
 
 def shape(kind: str) -> Kind:

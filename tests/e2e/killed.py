@@ -26,13 +26,18 @@ sys.exit(main())
 
 
 @contextlib.contextmanager
-def running(world: World, *, hasty: bool) -> Iterator[subprocess.Popen[bytes]]:
-    """A watcher process; killed where the block ends. `hasty`: with a short lease, else as the product has it."""
+def running(world: World, *, hasty: bool, err: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A watcher process; killed where the block ends.
+
+    `hasty`: with a short lease, else as the product has it; `err`: a file descriptor in place of the log.
+    """
     program = ["-c", HASTY] if hasty else ["-m", "watcher"]
     command = [sys.executable, *program, "run", "--config", str(world.file)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with (world.folder / "watcher.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=world.folder)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log if err is None else err, env=environment, cwd=world.folder
+        )
         try:
             yield process
         finally:

@@ -95,6 +95,7 @@ class World:
         self.file = self.folder / "watch.yaml"
         self.file.write_text(json.dumps(self._settings()))
         self.skew = 0.0
+        self.woken: Woken | None = None
         self.watch: list[Callable[[Any], None]] = []
         self.client: MlflowClient = MlflowClient(tracking_uri=self.bed.uri, registry_uri=self.bed.uri)
         self._app: App | None = None

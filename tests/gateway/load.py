@@ -28,7 +28,7 @@ class Told:
 
 
 @contextlib.contextmanager
-def load(endpoint: Endpoint, clients: int = 4) -> Iterator[Told]:
+def load(endpoint: Endpoint, clients: int = 4, body: bytes = world.BODY) -> Iterator[Told]:
     """Each client keeps its connection for as long as it can; they stop when the context ends."""
     told, stop, lock = Told(), threading.Event(), threading.Lock()
 
@@ -36,7 +36,7 @@ def load(endpoint: Endpoint, clients: int = 4) -> Iterator[Told]:
         connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=30)
         while not stop.is_set():
             try:
-                answer = world.send(connection)
+                answer = world.send(connection, body)
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 with lock:

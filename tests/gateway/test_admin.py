@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import stat
 from collections.abc import Iterator
@@ -184,6 +186,20 @@ def test_deleting_and_launching_in_turns_ends_as_the_last_word_says(endpoint: En
     endpoint.ready("turns", world.linear(), 9)
     assert (endpoint.home / "releases" / "e" / "turns" / "model" / "MLmodel").exists()
     assert ask(endpoint, "DELETE", "/endpoints/e/releases/turns")[0] == 204
+
+
+def test_a_release_waits_for_the_end_of_every_earlier_one_of_its_name(endpoint: Endpoint) -> None:
+    endpoint.ready("again", world.linear(), 9)
+    pid = endpoint.release("again")["pid"]
+    os.kill(pid, signal.SIGSTOP)  # so that it takes its time to end
+    for _ in range(2):
+        assert ask(endpoint, "DELETE", "/endpoints/e/releases/again")[0] == 204
+        endpoint.launch("again", world.linear(), 9)
+    assert processes.started(pid) is not None
+    endpoint.ready("again", world.linear(), 9)
+    assert processes.started(pid) is None
+    assert (endpoint.home / "releases" / "e" / "again" / "model" / "MLmodel").exists()
+    assert ask(endpoint, "DELETE", "/endpoints/e/releases/again")[0] == 204
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway import control, processes
 from gateway.paths import home as home_of
-from tests.gateway import world
+from tests.gateway import pids, world
 from tests.gateway.load import Told, load
 from tests.gateway.world import Endpoint
 
@@ -26,20 +27,12 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         yield Endpoint(home).serving(world.linear())
 
 
-def supervisor(home: Path) -> int:
-    return int((home / "lock").read_text())
-
-
-def child(home: Path, module: bytes) -> int:
-    """The supervisor's server, or the zygote."""
-    for card in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = card.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if module in words and os.fsencode(home.resolve()) in words:
-            return int(card.parent.name)
-    raise AssertionError(f"no {module.decode()} of {home}")
+def killed(home: Path) -> None:
+    """Supervisor and server at once, so that neither starts the other again."""
+    supervisor, server = pids.supervisor(home), pids.server(home)
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(server, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
 
 
 def replaced(endpoint: Endpoint, pid: int) -> None:
@@ -70,37 +63,86 @@ def test_a_killed_worker_is_replaced_and_at_most_the_requests_in_flight_fail(end
 def test_a_killed_server_is_restarted_and_takes_over_the_running_workers(endpoint: Endpoint) -> None:
     pid = endpoint.release("r1")["pid"]
     token, weights = endpoint.state["token"], endpoint.state["weights"]
-    zygote = child(endpoint.home, b"gateway.zygote")
+    zygote = pids.zygote(endpoint.home)
     with load(endpoint) as told:
         world.wait_until(lambda: told.total > 50)
-        os.kill(child(endpoint.home, b"gateway.server"), signal.SIGKILL)
+        os.kill(pids.server(endpoint.home), signal.SIGKILL)
         more(told, 100)
     assert endpoint.release("r1")["pid"] == pid
-    assert child(endpoint.home, b"gateway.zygote") == zygote
+    assert pids.zygote(endpoint.home) == zygote
     assert endpoint.state["weights"] == weights
     assert endpoint.state["token"] != token, "counts started again, so the token they belong to must be another"
     assert set(told.statuses) <= {200, "ConnectionResetError", "RemoteDisconnected"}, "nobody was refused"
 
 
 def test_connections_made_while_the_server_is_down_wait_instead_of_being_refused(endpoint: Endpoint) -> None:
-    os.kill(child(endpoint.home, b"gateway.server"), signal.SIGKILL)
+    os.kill(pids.server(endpoint.home), signal.SIGKILL)
     assert [endpoint.ask().status for _ in range(5)] == [200] * 5
 
 
+@pytest.mark.parametrize("victims", [("server",), ("server", "supervisor")], ids=" and ".join)
+def test_a_question_that_dies_with_the_server_is_asked_again(
+    victims: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = control.ask
+    with world.running(tmp_path / "gateway") as home:
+        supervisor = pids.supervisor(home)
+        asked: list[str] = []
+
+        def interrupted(path: Path, method: str, target: str) -> tuple[int, Any]:
+            asked.append(target)
+            if len(asked) > 1:
+                return ask(path, method, target)
+            if "supervisor" in victims:
+                killed(home)
+            else:
+                os.kill(pids.server(home), signal.SIGKILL)
+            raise ConnectionResetError
+
+        monkeypatch.setattr(control, "ask", interrupted)
+        told = control.status(home)
+        assert told is None if "supervisor" in victims else told is not None and told["supervisor"] == supervisor
+
+
+def test_a_killed_supervisor_is_replaced_with_all_it_held_and_no_request_fails(endpoint: Endpoint) -> None:
+    before, server = pids.supervisor(endpoint.home), pids.server(endpoint.home)
+    pid, weights = endpoint.release("r1")["pid"], endpoint.state["weights"]
+    with load(endpoint) as told:
+        world.wait_until(lambda: told.total > 50)
+        os.kill(before, signal.SIGKILL)
+        world.wait_until(lambda: endpoint.state["weights"] == weights)
+        assert control.status(endpoint.home)
+        world.wait_until(lambda: processes.started(server) is None)
+        more(told, 50)
+    assert set(told.statuses) == {200}
+    assert pids.supervisor(endpoint.home) != before
+    assert endpoint.release("r1")["pid"] == pid
+
+
+def test_a_gateway_whose_supervisor_was_killed_can_be_stopped_at_once(tmp_path: Path) -> None:
+    with world.running(tmp_path / "gateway") as home:
+        endpoint = Endpoint(home).serving(world.linear())
+        os.kill(pids.supervisor(home), signal.SIGKILL)
+        assert control.stop(home)
+        assert control.status(home) is None
+        with pytest.raises(ConnectionRefusedError):
+            endpoint.ask()
+
+
 def test_a_killed_zygote_takes_no_worker_with_it_and_is_replaced(endpoint: Endpoint) -> None:
-    pid, zygote = endpoint.release("r1")["pid"], child(endpoint.home, b"gateway.zygote")
+    pid, zygote = endpoint.release("r1")["pid"], pids.zygote(endpoint.home)
     with load(endpoint) as told:
         os.kill(zygote, signal.SIGKILL)
         world.wait_until(lambda: told.total > 100)
     assert set(told.statuses) == {200}
     assert endpoint.release("r1")["pid"] == pid
     endpoint.ready("r2", world.linear(), 2)
-    assert child(endpoint.home, b"gateway.zygote") != zygote
+    assert pids.zygote(endpoint.home) != zygote
 
 
 def test_a_worker_killed_while_there_is_no_zygote_comes_back(endpoint: Endpoint) -> None:
     pid = endpoint.release("r1")["pid"]
-    os.kill(child(endpoint.home, b"gateway.zygote"), signal.SIGKILL)
+    os.kill(pids.zygote(endpoint.home), signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
     replaced(endpoint, pid)
     assert endpoint.ask().status == 200
@@ -108,7 +150,7 @@ def test_a_worker_killed_while_there_is_no_zygote_comes_back(endpoint: Endpoint)
 
 def test_server_and_worker_killed_together_come_back(endpoint: Endpoint) -> None:
     pid = endpoint.release("r1")["pid"]
-    os.kill(child(endpoint.home, b"gateway.server"), signal.SIGKILL)
+    os.kill(pids.server(endpoint.home), signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
     assert endpoint.ask().status == 200
     assert endpoint.release("r1")["pid"] != pid
@@ -116,7 +158,7 @@ def test_server_and_worker_killed_together_come_back(endpoint: Endpoint) -> None
 
 def test_no_process_becomes_a_zombie(endpoint: Endpoint) -> None:
     def zombies() -> list[str]:
-        parent = supervisor(endpoint.home)
+        parent = pids.supervisor(endpoint.home)
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -171,9 +213,9 @@ def test_two_gateways_do_not_share_a_home(endpoint: Endpoint) -> None:
 
 
 def test_starting_one_that_runs_changes_nothing(endpoint: Endpoint) -> None:
-    before = supervisor(endpoint.home)
+    before = pids.supervisor(endpoint.home)
     control.start(endpoint.home)
-    assert supervisor(endpoint.home) == before
+    assert pids.supervisor(endpoint.home) == before
 
 
 def test_a_stopped_gateway_comes_back_with_everything_it_served(tmp_path: Path) -> None:
@@ -215,8 +257,8 @@ def test_workers_whose_gateway_is_gone_for_good_end_by_themselves(tmp_path: Path
         endpoint = Endpoint(home).serving(world.linear())
         cards = processes.cards(home_of(home).run)
         assert len(cards) == 2
-        pid = child(home, b"gateway.server")
-        os.kill(supervisor(home), signal.SIGKILL)
+        pid = pids.server(home)
+        killed(home)
         world.wait_until(lambda: not any(processes.alive(card) for card in cards), patience=20)
         world.wait_until(lambda: processes.started(pid) is None, patience=10)
         with pytest.raises(ConnectionRefusedError):
@@ -228,7 +270,7 @@ def test_a_successor_takes_over_the_workers_of_a_gateway_that_was_killed(tmp_pat
     with world.running(home):
         endpoint = Endpoint(home).serving(world.linear())
         pid = endpoint.release("r1")["pid"]
-        os.kill(supervisor(home), signal.SIGKILL)
+        killed(home)
         world.wait_until(lambda: control.status(home) is None)
         control.start(home)
         world.wait_until(lambda: endpoint.state["problem"] is None)

@@ -41,6 +41,9 @@ class Release:
     def count(self, status: int, seconds: float) -> None:
         self.stats.count(status, seconds)
 
+    def copy(self) -> None:
+        """Nothing is mirrored."""
+
     def choose(self) -> Release:
         return self
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import world
+from tests.gateway import pids, world
 from tests.gateway.world import BODY, Endpoint
 
 pytestmark = pytest.mark.slow
@@ -337,17 +337,11 @@ def test_many_bad_clients_at_once_harm_nobody(endpoint: Endpoint) -> None:
 
 def test_the_gateway_is_no_larger_afterwards(endpoint: Endpoint) -> None:
     """A 100 MiB upload that is refused, and large ones that are not, leave its memory bounded."""
-    server = _server_pid(endpoint.home)
+    server = pids.server(endpoint.home)
     before = _resident(server)
     for _ in range(20):
         sent(endpoint, POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % (2 * MIB) + b" " * (2 * MIB))
     assert _resident(server) - before < 30 * MIB
-
-
-def _server_pid(home: Path) -> int:
-    supervisor = (home / "lock").read_text()
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    return next(int(pid) for pid in children if b"gateway.server" in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
 def _resident(pid: int) -> int:

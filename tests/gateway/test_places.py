@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from gateway import environments, suitable
 from gateway.errors import StartFailed
 from tests.gateway import world
-from tests.gateway.world import Endpoint
+from tests.gateway.world import Answered, Endpoint
 
 pytestmark = pytest.mark.slow
 LIMITS = {"request": 3.0, "ping": 2.0, "wait": 8.0, "start": 60.0}
@@ -195,14 +195,47 @@ def test_a_request_beyond_its_time_is_answered_504_and_the_worker_replaced(endpo
     endpoint.weigh({"r1": 100})
 
 
-def test_a_worker_that_says_nothing_is_replaced(endpoint: Endpoint) -> None:
+def test_a_worker_that_was_stopped_is_replaced_and_keeps_only_the_requests_that_it_was_given_at_first(
+    endpoint: Endpoint,
+) -> None:
     endpoint.ready("hangs", world.linear(), 10)
-    endpoint.weigh({"hangs": 100})
+    endpoint.weigh({"hangs": 50, "r1": 50})
     pid = endpoint.release("hangs")["pid"]
     os.kill(pid, signal.SIGSTOP)
-    world.wait_until(lambda: endpoint.release("hangs")["pid"] not in (None, pid))
-    assert endpoint.ask().status == 200
+    asked: list[Future[Answered]] = []
+    with ThreadPoolExecutor(64) as pool:
+
+        def replaced() -> bool:
+            asked.append(pool.submit(endpoint.ask))
+            time.sleep(0.1)
+            return endpoint.release("hangs")["pid"] not in (None, pid)
+
+        world.wait_until(replaced)
+        answers = [one.result() for one in asked]
+    assert {answer.status for answer in answers if answer.release == "r1"} == {200}
+    of_it = [answer.status for answer in answers if answer.release == "hangs"]
+    assert of_it == sorted(of_it, reverse=True), "from some moment on they wait for the other worker"
+    assert set(of_it) == {502, 200}
     assert "said nothing" in endpoint.release("hangs")["detail"]
+    endpoint.weigh({"r1": 100})
+
+
+def test_a_worker_that_is_too_busy_to_say_anything_is_left_alone(endpoint: Endpoint) -> None:
+    model = world.python_model(
+        "computes",
+        "import sys, time\n"
+        "sys.setswitchinterval(100)\n"
+        f"until = time.monotonic() + {1.3 * LIMITS['ping']}\n"
+        "while time.monotonic() < until:\n"
+        "    pass\n"
+        "sys.setswitchinterval(0.005)\n"
+        "return [1.0]",
+    )
+    endpoint.ready("computes", model, 14)
+    endpoint.weigh({"computes": 100})
+    pid = endpoint.release("computes")["pid"]
+    assert endpoint.ask().status == 200
+    assert endpoint.release("computes")["pid"] == pid
     endpoint.weigh({"r1": 100})
 
 

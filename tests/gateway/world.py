@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import hashlib
 import http.client
 import json
 import shutil
@@ -72,7 +73,9 @@ def python_model(name: str, source: str, requirements: tuple[str, ...] = ("mlflo
     import pandas as pd
     from mlflow.models import infer_signature
 
-    code = folder() / f"{name}.py"
+    made = folder() / hashlib.sha256(source.encode()).hexdigest()[:8]
+    made.mkdir(exist_ok=True)
+    code = made / f"{name}.py"
     code.write_text(
         "import mlflow.pyfunc\n\n\nclass Model(mlflow.pyfunc.PythonModel):\n"
         "    def predict(self, context, model_input, params=None):\n"
@@ -80,7 +83,7 @@ def python_model(name: str, source: str, requirements: tuple[str, ...] = ("mlflo
         + "\n\nmlflow.models.set_model(Model())\n"
     )
     frame = pd.DataFrame([ROW], columns=COLUMNS)
-    path = folder() / name
+    path = made / name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow would like type hints and an example
         mlflow.pyfunc.save_model(

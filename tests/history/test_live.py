@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -124,6 +125,44 @@ def test_a_target_that_has_not_changed_for_long_is_found_by_its_name() -> None:
     ledger.save("churn", {}, None, [live(1, "quiet", v7=100), *busy])
     assert "quiet" not in read_live(ledger, "churn", 5000)
     assert read_live(ledger, "churn", 5000, ["quiet", "unknown"])["quiet"].weights == {"7": 100}
+
+
+def test_a_verdict_that_came_long_before_its_rollout_is_still_a_reason() -> None:
+    ledger = FakeLedger()
+    won = Line(1.0, "churn", "verdict", version=7, data={"call": "wins", "reason": "better"})
+    others = [Line(float(at), "churn", "verdict", version=at, data={"call": "waits"}) for at in range(10, 400)]
+    decided = Line(500.0, "churn", "rollout_started", version=7)
+    ledger.save("churn", {}, None, [won, *others, decided, live(501, "api", v7=100)])
+    assert won in read_live(ledger, "churn", 600.0)["api"].because
+
+
+class Counting(FakeLedger):
+    lines = 0
+
+    def history(self, *about: Any, **more: Any) -> Sequence[Line]:
+        found = super().history(*about, **more)
+        self.lines += len(found)
+        return found
+
+
+def test_the_lines_that_are_read_are_few_however_long_the_history_is() -> None:
+    read = []
+    for rollouts in (300, 1_200):
+        ledger = Counting()
+        lines = []
+        for at in range(0, rollouts * 10, 10):
+            version = at // 10
+            lines += [
+                Line(at + 1.0, "churn", "verdict", version=version, data={"call": "wins"}),
+                Line(at + 2.0, "churn", "rollout_started", version=version),
+                Line(at + 3.0, "churn", "done", "api", version, data={"verb": "shift"}),
+                live(at + 4, "api", **{f"v{version}": 100}),
+                Line(at + 5.0, "churn", "crowned", version=version),
+            ]
+        ledger.save("churn", {}, None, lines)
+        assert read_live(ledger, "churn", 1e9)["api"].weights == {str(rollouts - 1): 100}
+        read.append(ledger.lines)
+    assert read[0] == read[1] < 300
 
 
 def test_the_answer_at_a_moment_is_what_the_timeline_says_for_any_history() -> None:

@@ -90,6 +90,25 @@ def said(event: str, *, model: str = "churn", **of: Any) -> str:
         (("live", {"target": "api", "data": {"weights": {"12": 100}}}), "churn: api now serves version 12 alone."),
         (("live", {"target": "api", "data": {"weights": {}}}), "churn: api now serves nothing."),
         (
+            (
+                "wrote",
+                {
+                    "target": "live",
+                    "version": 6,
+                    "data": {"rows": 1200, "since": 60.0, "until": 90.0, "where": "scores", "commits": [74, 81]},
+                },
+            ),
+            (
+                "churn: live runs another version now; version 6 wrote 1,200 rows to scores, from 1970-01-01 00:01:00"
+                " UTC to 1970-01-01 00:01:30 UTC, in the table's versions 74 to 81."
+            ),
+        ),
+        (
+            ("wrote", {"target": "nightly", "version": 6, "data": {"rows": 5, "folders": ["run=a", "run=b"]}}),
+            "churn: nightly runs another version now; version 6 wrote 5 rows, in run=a, run=b.",
+        ),
+        (("wrote", {"version": 6}), "churn: a job runs another version now; version 6 wrote rows."),
+        (
             ("order", {"version": 10, "data": {"crowned": 10, "previous": 12, "floor": 13, "displaced": 12}}),
             (
                 "churn: a person made version 10 the champion in place of version 12. Only versions above 13 may be"
@@ -133,7 +152,7 @@ def said(event: str, *, model: str = "churn", **of: Any) -> str:
             ("told", {"version": 12, "target": "api", "reason": "no_example", "data": {"state": "waiting"}}),
             "churn: version 12 waits on api: no example.",
         ),
-        (("told", {"reason": "held", "data": {"detail": "ana"}}), "churn: the model is held by a person. ana."),
+        (("told", {"reason": "held", "data": {"detail": "ana"}}), "churn: the model is held by a person; ana."),
         (("told", {"reason": "stuck"}), "churn: the model is stuck and needs a person."),
         (
             ("ledger_rebuilt", {"model": "#ledger", "data": {"kept": "ledger.db.damaged-1", "rescued": 7}}),
@@ -243,3 +262,28 @@ def test_a_moment_is_written_in_utc() -> None:
 @pytest.mark.parametrize("at", [float("nan"), float("inf"), 1e300, -1e300])
 def test_a_moment_that_is_none_is_shown_as_it_is(at: float) -> None:
     assert stamp(at) == str(at)
+
+
+def test_two_rules_that_miss_the_same_metric_say_so_once() -> None:
+    missing = {"call": "waits", "reason": "evidence_missing", "detail": "No metric `r2`."}
+    findings = [
+        missing | {"rule": "evidence_complete", "measured": "0 of 1 metrics", "bound": "r2"},
+        missing | {"rule": "primary_gains", "measured": "none"},
+    ]
+    told = render(Line(0.0, "churn", "verdict", version=3, data={"call": "waits", "findings": findings}))
+    assert told == "churn: version 3 waits: evidence missing: 0 of 1 metrics, needed r2 (No metric `r2`)."
+
+
+def test_a_tagged_verdict_says_which() -> None:
+    data = {"verb": "tag", "call": "loses", "detail": "gain_too_small"}
+    told = render(Line(0.0, "churn", "done", version=2, reason="tag_verdict", data=data))
+    assert told == "churn: tagged version 2 with its verdict, loses: gain too small."
+    assert render(Line(0.0, "churn", "done", version=2, reason="rejudged", data={"verb": "tag"})) == (
+        "churn: took the verdict off version 2."
+    )
+
+
+def test_a_reason_that_only_the_loop_knows_is_said_in_plain_words() -> None:
+    data = {"verb": "retire", "release": "v5-abc"}
+    told = render(Line(0.0, "churn", "done", "api", 5, "stray", data))
+    assert told == "churn: removed version 5 from api (release v5-abc) (nobody needs it any more)."

@@ -15,9 +15,9 @@ NAN = {"call": "invalid", "reason": "evidence_untrusted", "measured": "nan", "bo
 @pytest.mark.parametrize(
     ("reason", "data", "sentence"),
     [
-        ("baking", {"detail": "v2 at 10% of api"}, "churn: version 2 waits: baking. v2 at 10% of api."),
+        ("baking", {"detail": "v2 at 10% of api"}, "churn: version 2 waits: baking; v2 at 10% of api."),
         ("no_example", {"state": "stuck"}, "churn: version 2 is stuck and needs a person: no example."),
-        ("held", {"detail": "held: ana"}, "churn: version 2 is held by a person. held: ana."),
+        ("held", {"detail": "held: ana"}, "churn: version 2 is held by a person; held: ana."),
     ],
 )
 def test_a_state_that_lasts_is_told_with_its_reason(reason: str, data: dict[str, Any], sentence: str) -> None:

@@ -8,7 +8,23 @@ from typing import Any
 
 import pytest
 
+from tests.judge.evaluated import (
+    EACH,
+    LATER,
+    LOWER,
+    MEASURED,
+    SAME,
+    SHARE,
+    at,
+    better,
+    found,
+    north,
+    score,
+    windowed,
+    without_champion,
+)
 from tests.judge.world import HOUR, NOW, SIGNATURE, World, evidence, first, target, version
+from watcher.evaluations import Fault, Progress
 from watcher.judge import RULES, judge
 from watcher.policy import Approval, Better, EvidenceRules, Guard, Policy, Primary, SameData
 from watcher.reasons import JUDGING, REASONS
@@ -761,6 +777,152 @@ ROWS: dict[str, Row] = {
         replace(between(AUC, 0.9, 0.8), policy=APPROVAL), LOSES, "gain_too_small", "approved"
     ),
     "a first version needs its approval too": Row(first(policy=APPROVAL), WAITS, "approval_missing", "approved"),
+    # evaluated
+    "a version that was not scored yet waits": Row(
+        at(Progress.ABSENT), WAITS, "evaluation_awaited", "evaluated", ("not begun",)
+    ),
+    "a version that is being scored is looked at again after a quarter of what it took so far": Row(
+        at(Progress.RUNNING), WAITS, "evaluation_awaited", "evaluated", ("under way",), until=NOW + 25
+    ),
+    "a version waits where the evaluator could not be asked": Row(
+        World(MEASURED), WAITS, "evaluation_unseen", "evaluated"
+    ),
+    "a version that cannot be scored is invalid": Row(
+        at(Progress.FAILED, "it ended by signal 9", Fault.CHALLENGER),
+        INVALID,
+        "evaluation_failed",
+        "evaluated",
+        ("signal 9",),
+    ),
+    "a version waits where the champion cannot be scored": Row(
+        at(Progress.FAILED, "no column 'age'", Fault.CHAMPION), WAITS, "champion_not_evaluated", "evaluated", ("'age'",)
+    ),
+    "a version waits where the holdout cannot be read": Row(
+        at(Progress.FAILED, "it is not there"), WAITS, "evaluation_impossible", "evaluated", ("not there",)
+    ),
+    "a worse logged metric is final before anything is scored": Row(
+        at(Progress.ABSENT, policy=replace(MEASURED, floors={"auc": 0.9})),
+        LOSES,
+        "metric_below_floor",
+        "within_bounds",
+    ),
+    "what was found says how": Row(
+        better(),
+        WINS,
+        "beats_champion",
+        "evaluated",
+        ("10,000 rows", "look 3 on this holdout", "dddddddddddd", "3.10% of the answers", "12.5 s"),
+    ),
+    # not_trained_on
+    "a version that was trained on the holdout is invalid, however good": Row(
+        better(leak="Its run logged this holdout as training data.", overlap=0.4),
+        INVALID,
+        "evaluated_on_training_data",
+        "not_trained_on",
+        ("40.00% of the rows", "≤ 5.00%", "logged this holdout"),
+    ),
+    "what could not be checked about the training data is said": Row(
+        better(overlap=None, leak_unknown="Its run logged no training data."),
+        WINS,
+        "beats_champion",
+        "not_trained_on",
+        ("not known", "logged no training data"),
+    ),
+    # slices_hold
+    "a slice without a number for the version is an objection": Row(
+        found(score(0.84, 0.85), north(0.8, None, why="no answers")),
+        INVALID,
+        "slice_absent",
+        "slices_hold",
+        ("region=north", "of the version", "no answers"),
+    ),
+    "a slice without a number for the champion is an objection": Row(
+        found(score(0.84, 0.85), north(None, 0.8)), INVALID, "slice_absent", "slices_hold", ("of the champion",)
+    ),
+    "a slice of too few rows is said": Row(
+        found(score(0.84, 0.85), north(None, None, why="12 rows, fewer than the 200 that it needs")),
+        WINS,
+        "beats_champion",
+        "slices_hold",
+        ("1 slices", "region=north: 12 rows"),
+    ),
+    # guards in each slice
+    "a guard is violated in one slice": Row(
+        found(score(0.84, 0.85), north(0.80, 0.77), policy=EACH),
+        LOSES,
+        "guard_violated",
+        "guards_hold",
+        ("region=north", "0.77", "≥ -0.02"),
+    ),
+    "a guard holds where the slice lost less than it allows": Row(
+        found(score(0.84, 0.85), north(0.80, 0.79), policy=EACH),
+        WINS,
+        "beats_champion",
+        "guards_hold",
+        ("region=north",),
+    ),
+    "a guard says where no slice has enough rows": Row(
+        found(score(0.84, 0.85), north(None, None, why="12 rows"), policy=EACH),
+        WINS,
+        "beats_champion",
+        "guards_hold",
+        ("no slice of region with enough rows",),
+    ),
+    # gains on the bound
+    "the lower bound of the gain decides": Row(
+        better(),
+        WINS,
+        "beats_champion",
+        "primary_gains",
+        ("0.85 (+0.01)", "gain +0.006 to +0.014 at 95 %", "> 0.002", "delong", "look 3"),
+    ),
+    "a gain whose lower bound is not above the least gain loses": Row(
+        better(new=0.845), LOSES, "gain_not_certain", "primary_gains", ("gain +0.001 to +0.009",)
+    ),
+    "a gain below the least loses": Row(better(new=0.841), LOSES, "gain_too_small", "primary_gains"),
+    "what the version logged counts for nothing where it is measured": Row(
+        replace(better(new=0.83), known=evidence(3, {"roc_auc": 0.99})), LOSES, "gain_too_small", "primary_gains"
+    ),
+    "a version that is as good within the margin wins where no gain is asked for": Row(
+        better(new=0.838, policy=SAME), WINS, "beats_champion", "primary_gains", ("> -0.01",)
+    ),
+    "a version that may be worse than the margin loses": Row(
+        better(new=0.832, policy=SAME), LOSES, "gain_not_certain", "primary_gains"
+    ),
+    "a relative gain is a share of the champion's measured value": Row(
+        better(new=0.852, policy=SHARE), LOSES, "gain_not_certain", "primary_gains", ("> 0.0084",)
+    ),
+    "a lower loss is a gain": Row(
+        found(score(0.5, 0.45, metric="log_loss", gain=0.05, low=0.02, high=0.08), policy=LOWER),
+        WINS,
+        "beats_champion",
+        "primary_gains",
+        ("0.45 (-0.05)",),
+    ),
+    "a metric that cannot be computed on the holdout waits": Row(
+        found(score(None, None, why="the truth has one class only")),
+        WAITS,
+        "evaluation_impossible",
+        "primary_gains",
+        ("one class only",),
+    ),
+    "a first version needs its floor on the holdout and no gain": Row(
+        without_champion(), WINS, "first_version", "within_bounds", ("roc_auc 0.85",)
+    ),
+    "a floor is held by what was measured": Row(
+        better(policy=replace(MEASURED, floors={"roc_auc": 0.9})), LOSES, "metric_below_floor", "within_bounds"
+    ),
+    # in_window
+    "a winner outside the window waits until it opens": Row(
+        windowed(LATER), WAITS, "outside_window", "in_window", ("mon-thu 09:00", "It opens at"), until=LATER
+    ),
+    "a winner inside the window goes": Row(windowed(NOW - 1), WINS, "beats_champion", "in_window", ("open",)),
+    "a window that never opens again is said": Row(
+        windowed(None), WAITS, "outside_window", "in_window", ("never opens",)
+    ),
+    "a worse version loses though the window is closed": Row(
+        replace(between(AUC, 0.9, 0.8), policy=windowed(LATER).policy), LOSES, "gain_too_small", "in_window"
+    ),
     # not_held
     "a winner waits while a person holds the model": Row(
         World(hold="incident 7\n"), WAITS, "held", "not_held", ("incident 7",)

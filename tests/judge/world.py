@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from watcher.evaluations import Evaluated
 from watcher.policy import Policy, Primary
 from watcher.record import Record
 from watcher.settings import Watched
@@ -82,6 +83,7 @@ class World:
     record: Record = Record(born=0.0)
     targets: tuple[Target, ...] = ()
     others: Mapping[int, Version | Gone] = NOTHING
+    evaluated: Evaluated | None = None
 
     def snapshot(self) -> Snapshot:
         versions: dict[int, Version | Gone] = {self.candidate.number: self.candidate, **self.others}
@@ -97,6 +99,7 @@ class World:
             targets=(),
             versions=versions,
             evidence=known,
+            evaluations={self.candidate.number: self.evaluated} if self.evaluated else NOTHING,
         )
 
 

@@ -21,8 +21,10 @@ VERBS = frozenset(
         "observe",
         "launch",
         "probe",
+        "mirror",
         "shift",
         "retire",
+        "start",
         "load",
         "save",
         "due",
@@ -53,5 +55,8 @@ class Tap:
 def tapped(world: World, at: Callable[[str, str], None]) -> Loop:
     """A worker all of whose port calls go through `at`."""
     return world.worker(
-        registry=Tap(world.registry, at), deployer=Tap(world.deployer, at), ledger=Tap(world.ledger, at)
+        registry=Tap(world.registry, at),
+        deployer=Tap(world.deployer, at),
+        ledger=Tap(world.ledger, at),
+        evaluator=Tap(world.evaluator, at),
     )

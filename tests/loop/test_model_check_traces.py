@@ -68,6 +68,26 @@ def test_a_worker_that_read_its_targets_before_anothers_crown_cannot_shift_back(
     invariants.at_rest()
 
 
+def test_a_worker_that_saw_drift_before_anothers_crown_cannot_shift_back() -> None:
+    world = with_rollout(World(atomic=False), keep_warm=10_000.0)
+    old = world.crowned(0.8)
+    new = world.train(0.9)
+    to_weight(world, new, 50)
+    names = {release.version: release.name for release in world.deployer.look(world.targets[0]).releases}
+    world.deployer.meddle(world.targets[0], {names[old]: 70, names[new]: 30})
+    asked: list[int] = []
+
+    def at(verb: str, when: str) -> None:
+        if verb == "observe" and when == "after" and not asked:
+            asked.append(1)
+            world.now += 12  # the lease is over; the wake-up's own time is not
+            world.rest(world.worker(), until=world.now + 80)
+
+    world.wake(tapped(world, at))
+    assert world.champion() == new
+    assert world.serving() == {new: 100}
+
+
 def test_a_persons_order_is_not_undone_by_a_crown_in_flight() -> None:
     world = with_rollout(World(), keep_warm=10_000.0)
     first = world.crowned(0.8)

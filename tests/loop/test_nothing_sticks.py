@@ -10,29 +10,31 @@ from tests.loop.tap import tapped
 from tests.loop.world import MODEL, Died, World, ready, target, to_weight, with_rollout
 from watcher.errors import Terminal, Transient
 from watcher.naming import release_name
+from watcher.pause import paused, set_paused
 from watcher.policy import Approval
-from watcher.record import from_json
+from watcher.record import from_json, key_of
 from watcher.slots import holders
 from watcher.values import Call, EvidenceOf, Example, Mode, Observed, Target, Version
 
 
-def unreadable(world: World, *numbers: int) -> None:
+def unreadable(world: World, *numbers: int, error: Exception | None = None) -> None:
     """From now on the storage refuses these versions' files."""
     of = world.registry.of
 
     def refusing(version: Version) -> EvidenceOf:
         if version.number in numbers:
-            raise Transient("storage: 403")
+            raise error or Transient("storage: 403")
         return of(version)
 
     world.registry.of = refusing  # type: ignore[method-assign]
 
 
-def test_a_version_whose_files_cannot_be_read_waits_and_nobody_else_does() -> None:
+@pytest.mark.parametrize("error", [Transient("storage: 403"), Terminal("boto3 is not installed")])
+def test_a_version_whose_files_cannot_be_read_waits_and_nobody_else_does(error: Exception) -> None:
     world = World()
     world.crowned(0.8)
     stuck = world.train(0.9)
-    unreadable(world, stuck)
+    unreadable(world, stuck, error=error)
     better = world.train(0.95)
     world.rest()
     assert world.champion() == better
@@ -309,3 +311,148 @@ def test_what_was_seen_of_versions_that_are_gone_is_forgotten() -> None:
     stored = world.ledger.load(MODEL)
     assert stored is not None
     assert len(from_json(stored.body).first_seen) <= 1
+
+
+def test_a_model_at_rest_is_not_due_again_and_again() -> None:
+    world = World()
+    world.crowned(0.8)
+    assert world.wake().step.reason == "nothing_to_do"
+    assert world.ledger.due(world.now + 1e9) == []
+
+
+def test_a_model_named_like_the_record_of_the_pause_neither_pauses_nor_resumes() -> None:
+    world = World()
+    world.registry.create_version("#pause", {"auc": 0.8}, example=Example(b"{}", rows=1))
+    place = replace(world.targets[0], model="#pause", place="fake:other")
+    named = replace(world.watched, name="#pause", targets=(place,))
+    loop = world.worker()
+    for _ in range(60):
+        woken = loop.wake(named)
+        world.now = max(world.now, woken.again or world.now) + 0.01
+    assert world.registry.read("#pause").champion == 1
+    assert not paused(world.ledger)
+    set_paused(world.ledger, "ana", on=True, now=world.now)
+    assert loop.wake(named).step.reason == "paused"
+    assert paused(world.ledger)
+    assert world.ledger.load(key_of("#pause")) is not None
+
+
+def test_a_target_taken_out_of_the_settings_is_told_once_and_left_alone() -> None:
+    world = World(targets=(target("api"), target("eu")))
+    version = world.crowned(0.8)
+    both, world.targets = world.targets, (target("api"),)
+    world.rest()
+    world.rest()
+    (told,) = [line for line in world.lines("told") if line.reason == "target_left"]
+    assert told.target == "eu"
+    assert told.data is not None
+    assert told.data["weights"] == {str(version): 100}
+    world.targets = both
+    assert world.serving("eu") == {version: 100}
+    world.rest()
+    world.targets = both[:1]
+    world.rest()
+    assert len([line for line in world.lines("told") if line.reason == "target_left"]) == 2
+
+
+@pytest.mark.parametrize("dangling", [True, False])
+def test_a_challenger_deleted_in_its_rollout_goes_back_whether_or_not_its_mark_went_with_it(dangling: bool) -> None:
+    world = World()
+    world.registry.dangling = dangling
+    champion = world.crowned(0.8)
+    new = world.train(0.9)
+    to_weight(world, new, 10)
+    world.registry.delete_version(MODEL, new)
+    world.rest()
+    assert world.serving() == {champion: 100}
+    assert [line.reason for line in world.lines("rolled_back")] == ["challenger_gone"]
+    assert holders(world.ledger) == ()
+
+
+def test_a_model_created_again_before_anything_was_crowned_is_judged_from_its_first_version_on() -> None:
+    world = World()
+    world.train(0.1)
+    world.rest()
+    world.registry.delete_model(MODEL)
+    first = world.train(0.8)
+    world.rest()
+    assert world.champion() == first
+
+
+def test_an_ordered_version_that_was_never_judged_gets_its_verdict_when_orders_follow_quickly() -> None:
+    world = with_rollout(World(), keep_warm=0.0)
+    world.crowned(0.8)
+    orders = [world.train(0.1), world.train(0.1), world.train(0.1)]
+    loop = world.worker()
+    for version in orders:
+        world.registry.set_alias(MODEL, "champion", version)
+        while (crown := world.registry.read(MODEL).crown) is None or crown.crowned != version:
+            world.wake(loop)
+    world.rest()
+    assert [world.call(version) for version in orders[:-1]] == [Call.DISPLACED, Call.DISPLACED]
+
+
+def test_the_old_release_is_kept_warm_from_when_a_slow_crowning_was_written() -> None:
+    world = with_rollout(World(), keep_warm=60.0)
+    old = world.crowned(0.8)
+    world.now += 100
+    new = world.train(0.9)
+    to_weight(world, new, 100)
+
+    def at(verb: str, when: str) -> None:
+        if verb == "crown" and when == "before":
+            world.now += 4.0
+
+    loop = tapped(world, at)
+    while world.champion() != new:
+        woken = world.wake(loop)
+        world.now = world.now if woken.acted else max(world.now, woken.again or world.now)
+    crowned = world.now
+    world.rest(until=crowned + 58.0)
+    world.now = max(world.now, crowned + 58.0)
+    world.rest(until=crowned + 58.0)
+    assert ready(world, "api") == [old, new]
+
+
+def test_a_release_that_was_lost_is_probed_again_even_if_the_worker_dies_after_its_launch() -> None:
+    world = World(targets=(target("api"), target("eu")))
+    world.crowned(0.8)
+    new = world.train(0.9)
+    loop = world.worker()
+    while not world.serving("api").get(new):
+        woken = world.wake(loop)
+        world.now = world.now if woken.acted else max(world.now, woken.again or world.now)
+    place = world.targets[1]
+    (name,) = [release.name for release in world.deployer.look(place).releases if release.version == new]
+    world.deployer.lose(place, name)
+
+    def at(verb: str, when: str) -> None:
+        if verb == "launch" and when == "after":
+            raise Died
+
+    with pytest.raises(Died):
+        world.rest(tapped(world, at))
+    world.deployer.mute[new] = "it raises"
+    world.now += 30
+    world.rest()
+    assert world.call(new) is Call.ROLLED_BACK
+    shares = [line.data["weights"] for line in world.lines("live") if line.target == "eu" and line.data]
+    assert all(str(new) not in share for share in shares)
+
+
+def test_a_nomination_whose_worker_died_keeps_its_slot_while_the_registry_may_be_stale() -> None:
+    world = World()
+    world.registry.staleness = 5.0
+    world.train(0.8)
+    world.wake()
+    world.now += 30
+
+    def at(verb: str, when: str) -> None:
+        if verb == "challenge" and when == "after":
+            raise Died
+
+    with pytest.raises(Died):
+        world.rest(tapped(world, at))
+    world.now += 30
+    assert world.wake().step.reason == "stale_read"
+    assert holders(world.ledger) == (MODEL,)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.loop.tap import tapped
-from tests.loop.test_crashes import ONE, STORIES, before, guarded, places_of
+from tests.loop.test_crashes import LASTING_LONGER, ONE, STORIES, before, guarded, places_of
 from tests.loop.world import MODEL, World, target
 from watcher.values import Target
 
@@ -52,6 +52,7 @@ def interrupted(start: World, story: str, place: int, deed: Callable[[World], No
     world = start.fork()
     invariants = guarded(world, story)
     invariants.people = deed is not nothing or invariants.people
+    invariants.conduct.raced = True
     count = iter(range(10**9))
 
     def at(_verb: str, _when: str) -> None:
@@ -80,7 +81,7 @@ def interrupted(start: World, story: str, place: int, deed: Callable[[World], No
 @pytest.mark.parametrize("story", sorted(STORIES))
 def test_another_worker_and_a_person_at_any_port_call(story: str, deed: str, wakes: int, pause: float) -> None:
     start = before(story, ONE)
-    for place in places_of(start, story)[:: 5 if deed == "nothing" else 9]:
+    for place in places_of(start, story)[:: (5 if deed == "nothing" else 9) * (8 if story == LASTING_LONGER else 1)]:
         interrupted(start, story, place, PEOPLE[deed], wakes, pause)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.loop.world import MODEL, World, ready, target, to_weight, with_rollout
 from watcher.naming import release_name
 from watcher.policy import Approval
-from watcher.values import Call, Mode, Status
+from watcher.values import Call, Mode, Status, Wrote
 
 
 def test_the_first_version_is_launched_probed_shifted_and_crowned() -> None:
@@ -479,3 +479,54 @@ def test_a_wiped_ledger_costs_time_and_changes_nothing() -> None:
     world.rest()
     assert world.registry.read(MODEL) == before
     assert world.serving() == {2: 100}
+
+
+def test_a_version_is_crowned_once_the_stream_has_applied_it_and_not_when_its_pointer_moved() -> None:
+    world = World(targets=(target("api"), target("live", "fake-stream")))
+    world.crowned(0.8)
+    world.deployer.apply_seconds = 30.0
+    version = world.train(0.9)
+    world.rest()
+    (crowned,) = [line for line in world.lines("crowned") if line.version == version]
+    moves = [line for line in world.lines("live") if line.target == "live" and line.version == version]
+    assert len(moves) == 1
+    assert crowned.at >= moves[0].at + 30.0
+
+
+def test_an_order_is_met_once_the_stream_has_applied_it() -> None:
+    world = World(targets=(target("live", "fake-stream"),))
+    first = world.crowned(0.8)
+    world.crowned(0.9)
+    world.deployer.apply_seconds = 30.0
+    world.registry.set_champion(MODEL, first)
+    world.rest()
+    (moved,) = [line for line in world.lines("live") if line.at >= world.lines("order")[-1].at]
+    met = [line for line in world.lines("done") if line.reason == "order_met"]
+    assert met[-1].at >= moved.at + 30.0
+
+
+def test_what_a_job_wrote_with_a_version_is_told_once_the_job_runs_another_and_again_if_it_was_more() -> None:
+    world = World(targets=(target("live", "fake-stream"),))
+    old = world.crowned(0.8)
+    world.deployer.wrote[old] = Wrote(120, 1.0, 2.0, "scores", commits=(3, 9))
+    world.rest()
+    assert world.lines("wrote") == []
+    world.deployer.apply_seconds = 30.0
+    new = world.train(0.9)
+    world.rest()
+    (line,) = world.lines("wrote")
+    assert (line.target, line.version) == ("live", old)
+    assert line.data == {
+        "rows": 120,
+        "since": 1.0,
+        "until": 2.0,
+        "where": "scores",
+        "folders": [],
+        "commits": [3, 9],
+    }
+    assert line.at >= [one for one in world.lines("live") if one.version == new][-1].at + 30.0
+    world.deployer.wrote[old] = Wrote(121, 1.0, 3.0, "scores", commits=(3, 10))
+    world.now += 1.0
+    world.wake()
+    world.wake()
+    assert [(one.data or {})["rows"] for one in world.lines("wrote")] == [120, 121]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from tests.loop.invariants import Invariants
 from tests.loop.tap import tapped
-from tests.loop.world import MODEL, Died, World
+from tests.loop.world import MODEL, Died, World, to_weight
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.fakes.deployer import FakeDeployer
-from watcher.record import from_json
+from watcher.record import NAMES, Record, from_json
 from watcher.values import Call, Example, Probe, Release, Verb
 
 
@@ -48,6 +50,46 @@ def test_a_wake_up_that_read_for_too_long_takes_no_step() -> None:
     woken = replace(loop, sources=late.sources).wake(world.watched)
     assert woken.step.reason == "deadline_of_wake"
     assert world.registry.read(MODEL).challenger is None
+
+
+def test_a_late_wake_up_is_told_once_and_waits_before_the_next() -> None:
+    world = World()
+    world.train(0.8)
+    loop = replace(world.worker(), deadline=60.0)
+
+    def at(verb: str, when: str) -> None:
+        if verb == "read" and when == "after":
+            world.now += 58.0
+
+    late = replace(loop, sources=tapped(world, at).sources)
+    for _ in range(3):
+        woken = late.wake(world.watched)
+        assert woken.again is not None
+        assert woken.again >= world.now + 1
+        world.now = woken.again
+    assert [line.reason for line in world.lines("told")] == ["deadline_of_wake"]
+    world.rest(loop)
+    assert world.champion() == 1
+
+
+def test_a_deployer_that_is_too_slow_for_the_host_is_told_once_and_looked_at_with_pauses() -> None:
+    world = World()
+    world.deployer.lease = 300.0
+    version = world.train(0.8)
+    hosted = replace(world.worker(), deadline=200.0)
+    for _ in range(20):
+        woken = hosted.wake(world.watched)
+        assert woken.step.reason == "deadline_too_short"
+        assert woken.again is not None
+        assert woken.again >= world.now + hosted.evidence_every
+        world.now = woken.again
+    (told,) = world.lines("told")
+    assert told.data is not None
+    assert "300 s" in told.data["detail"]
+    assert "200 s" in told.data["detail"]
+    assert world.registry.read(MODEL).challenger is None
+    world.rest()
+    assert world.champion() == version, "a host without such a limit goes on"
 
 
 def test_a_verb_does_not_start_when_writing_its_intent_took_the_lease() -> None:
@@ -124,12 +166,30 @@ def test_a_conflict_is_an_answer_and_the_world_is_read_again() -> None:
     assert [line.reason for line in world.lines("failed")] == ["conflict", "conflict"]
 
 
-def test_a_record_that_cannot_be_read_is_rebuilt_and_said_so() -> None:
+DAMAGED = [{name: ["?"]} for name in NAMES[Record]] + [
+    {"format": 2},
+    {"born": float("nan")},
+    {"born": float("inf")},
+    {"n": True},
+    {"settled": None},
+    {"first_seen": {"?": 1.0}},
+    {"first_seen": {"1-a": "?"}},
+    {"approved": {"?": 1.0}},
+    {"phases": {"api": {"key": 1, "since": 2.0}}},
+    {"probed": {"api": {"release": "r", "ok": "?", "at": 1.0}}},
+    {"attempts": {"tag:1": {"count": None, "not_before": 1.0}}},
+    {"live": {"api": {"1": "?"}}},
+    {"intent": {"worker": "w", "until": "?", "step": "s"}},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED, ids=str)
+def test_a_record_that_cannot_be_read_is_rebuilt_and_said_so(damage: dict[str, Any]) -> None:
     world = World()
     version = world.crowned(0.8)
     stored = world.ledger.load(MODEL)
     assert stored is not None
-    world.ledger.save(MODEL, {"format": 1, "phases": [3]}, stored.revision)
+    world.ledger.save(MODEL, {**stored.body, **damage}, stored.revision)
     world.rest()
     rebuilt = world.ledger.load(MODEL)
     assert rebuilt is not None
@@ -150,3 +210,24 @@ def test_an_unreachable_target_does_not_keep_verdicts_from_being_written() -> No
         world.wake(loop)
     assert world.call(worse) is Call.LOSES
     assert world.lines("told")[-1].reason == "target_unseen"
+
+
+def test_a_bake_counts_from_no_earlier_than_another_worker_s_shift() -> None:
+    """The ledger answers one worker late, and in between another one shifts."""
+    world = World()
+    world.crowned(0.8)
+    second = world.train(0.9)
+    Invariants(world)
+    to_weight(world, second, 10)
+    world.wake()
+    world.now += world.rollout.bake
+
+    def meanwhile(verb: str, when: str) -> None:
+        if (verb, when) == ("load", "before") and world.serving().get(second) == 10:
+            world.now += 5.0
+            world.wake()
+            assert world.serving()[second] == 50
+
+    world.wake(tapped(world, meanwhile))
+    world.rest()
+    assert world.champion() == second

@@ -7,15 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from watcher.evaluations import Evaluate, Holdout
 from watcher.fakes.deployer import FakeDeployer
+from watcher.fakes.evaluator import FakeEvaluator
 from watcher.fakes.ledger import FakeLedger
 from watcher.fakes.registry import FakeRegistry
 from watcher.gather import Sources
+from watcher.news import News
+from watcher.outbox import Nobody, Outbox
 from watcher.policy import Policy, Primary
-from watcher.ports import Line
+from watcher.ports import Evidence, Line, Stored
 from watcher.reconcile import Loop, Woken
 from watcher.settings import Limits, Watched
-from watcher.values import Analysis, Call, Example, Kind, Mode, Rollout, State, Target
+from watcher.values import Analysis, Call, EvidenceOf, Example, Kind, Marks, Mode, Rollout, State, Target, Version
 
 MODEL = "prod.risk.churn"
 START = 1_000_000.0
@@ -27,6 +31,12 @@ ROLLOUT = Rollout(
     deadline=3_600.0,
 )
 POLICY = Policy(Primary("auc", min_gain=0.002), floors={"auc": 0.5}, signature=False)
+EVALUATED = replace(
+    POLICY,
+    primary=Primary("roc_auc", confidence=0.95),
+    evaluate=Evaluate(Holdout("holdout.parquet"), "y", ("roc_auc",)),
+)
+"""Logged metrics count for nothing but the floor: champion and challenger are scored on the same rows."""
 KINDS = {"fake": Kind.ENDPOINT, "fake-batch": Kind.BATCH, "fake-stream": Kind.STREAM}
 
 
@@ -36,6 +46,30 @@ class Died(BaseException):
 
 def target(name: str = "api", kind: str = "fake") -> Target:
     return Target(name, kind, KINDS[kind], MODEL, "test", f"{kind}:{name}")
+
+
+class Listed:
+    """Evidence that lists what one worker asked of it, with the marks of then, while nobody else writes anything."""
+
+    def __init__(self, registry: FakeRegistry, inner: Evidence) -> None:
+        self._registry, self._inner = registry, inner
+        self._writes = 0
+        self.read: list[tuple[Version, Marks]] = []
+
+    def begin(self) -> None:
+        """A wake-up begins."""
+        self._writes = self._registry.snapshot().world.writes
+        self.read.clear()
+
+    def alone(self) -> bool:
+        """Whether nobody wrote since."""
+        return self._registry.snapshot().world.writes == self._writes
+
+    def of(self, version: Version) -> EvidenceOf:
+        world = self._registry.snapshot().world
+        if self.alone():
+            self.read.append((version, world.models[version.identity.name].marks))
+        return self._inner.of(version)
 
 
 @dataclass
@@ -55,8 +89,21 @@ class World:
         self.registry = FakeRegistry(self.clock)
         self.ledger = FakeLedger()
         self.deployer = FakeDeployer(self.clock, atomic=self.atomic)
+        self.evaluator = FakeEvaluator(self.clock)
         self._workers = itertools.count(1)
         self.watch: list[Callable[[World], None]] = []
+        self.woken: Woken | None = None
+        """What the last wake-up did."""
+        self.still = False
+        """Whether nobody wrote a mark while it waited."""
+        self.read: list[tuple[Version, Marks]] = []
+        """Versions whose evidence it read, with the marks of then."""
+        self.woken_at = self.now
+        """When it began."""
+        self.woken_as = ""
+        """The worker whose wake-up it was."""
+        self.found: Stored | None = None
+        """What the ledger had of the model when it began."""
 
     def clock(self) -> float:
         return self.now
@@ -69,9 +116,13 @@ class World:
         """A new process: nothing in it but ports."""
         registry = ports.get("registry", self.registry)
         deployer = ports.get("deployer", self.deployer)
-        sources = Sources(registry, registry, dict.fromkeys(KINDS, deployer), lambda _: Example(b"{}", rows=1), 1)
+        evaluator = ports.get("evaluator", self.evaluator)
+        moved, evidence = dict.fromkeys(KINDS, deployer), Listed(self.registry, registry)
+        sources = Sources(registry, evidence, moved, lambda _: Example(b"{}", rows=1), 1, evaluator)
         ledger = ports.get("ledger", self.ledger)
-        return Loop(sources, ledger, self.limits, self.clock, f"w{next(self._workers)}", evidence_every=5.0)
+        name, messenger = f"w{next(self._workers)}", ports.get("messenger")
+        outbox = Outbox(ledger, messenger, frozenset(News), self.clock) if messenger else Nobody()
+        return Loop(sources, ledger, self.limits, self.clock, name, evidence_every=5.0, outbox=outbox)
 
     def train(self, auc: float | None = None, **facts: Any) -> int:
         """Register a version with an example, and an AUC unless None."""
@@ -81,11 +132,24 @@ class World:
 
     def wake(self, loop: Loop | None = None) -> Woken:
         """One wake-up; every watcher of the world is asked afterwards."""
-        woken = (loop or self.worker()).wake(self.watched)
+        loop = loop or self.worker()
+        listed = loop.sources.evidence
+        assert isinstance(listed, Listed)
+        listed.begin()
+        began, stored, self.woken_at = self.now, self.kept(), self.now
+        woken = loop.wake(self.watched)
+        self.woken_at, self.woken_as, self.found = began, loop.worker, stored
+        self.woken, self.read = woken, list(listed.read)
+        self.still = not woken.acted and listed.alone()
         self.now += self.step_seconds
         for look in self.watch:
             look(self)
         return woken
+
+    def kept(self) -> Stored | None:
+        """The ledger's record, beside the faults that a fake is told to have; a real one has no other."""
+        found: Stored | None = getattr(self.ledger, "kept", self.ledger.load)(MODEL)
+        return found
 
     def rest(self, loop: Loop | None = None, most: int = 400, until: float | None = None) -> list[str]:
         """Wake, and let time pass to the next appointment, until nothing is due; the slots of the steps taken."""
@@ -109,7 +173,9 @@ class World:
         twin.registry.restore(self.registry.snapshot())
         twin.ledger.restore(self.ledger.snapshot())
         twin.deployer.restore(self.deployer.snapshot())
-        for name in ("broken", "mute", "error_share", "p95_ms"):
+        twin.evaluator.restore(self.evaluator.snapshot())
+        twin.deployer.apply_seconds = self.deployer.apply_seconds
+        for name in ("broken", "mute", "error_share", "p95_ms", "disagrees", "wrote"):
             getattr(twin.deployer, name).update(getattr(self.deployer, name))
         return twin
 
@@ -143,6 +209,7 @@ LASTING = frozenset(
         "champion_missing",
         "champion_gone",
         "no_example",
+        "cannot_mirror",
         "too_few_requests",
         "traffic_unknown",
         "held",
@@ -150,6 +217,7 @@ LASTING = frozenset(
         "target_refuses",
         "not_adopted",
         "winner_waits",
+        "advise_only",
         "crown_unreadable",
         "nothing_to_do",
     }

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import Version
+
 from tests.contract.registry_suite import World
 from watcher.registry.mlflow import MlflowRegistry, build
 from watcher.settings import RegistrySettings
@@ -51,11 +53,12 @@ def sqlite_registry(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def server(backend: str, folder: Path) -> Iterator[str]:
-    """`mlflow server` on a free port of this machine, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def server(backend: str, folder: Path, port: int | None = None) -> Iterator[str]:
+    """`mlflow server` on a port of this machine, a free one where none is named, until the block ends."""
+    if port is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts")]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -90,8 +93,9 @@ class MlflowWorld(World):
     """A registry on MLflow's client, with names of its own where tests share one."""
 
     def __init__(self, uri: str, folder: Path, *, shared: bool = False) -> None:
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient, __version__
 
+        self.dangling = Version(__version__) < Version("3.17")
         self.registry: MlflowRegistry = build(RegistrySettings(uri, uri), os.environ)
         self.client: MlflowClient = MlflowClient(tracking_uri=uri, registry_uri=uri)
         self.uri = uri

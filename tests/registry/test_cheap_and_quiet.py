@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry.mlflow_world import MlflowWorld
-from watcher.errors import UserError
+from tests.registry.mlflow_world import MlflowWorld, sqlite_registry
+from watcher.errors import Terminal, UserError
+from watcher.registry.client import absent
 from watcher.registry.mlflow import build
 from watcher.settings import RegistrySettings
 
@@ -34,8 +35,32 @@ def test_building_imports_no_sdk_and_asks_nobody() -> None:
 
 
 def test_a_new_database_and_a_missing_model_print_nothing(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path / 'new.db'}"
+    uri = sqlite_registry(tmp_path)
     done = python(uri, "registry.names(); registry.version('m', 1); assert not registry.read('m').exists")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["empty", "absent"])
+def test_a_registry_file_that_holds_none_is_refused_and_left_as_it_is(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "typo.db"
+    if there:
+        path.touch()
+    uri = f"sqlite:///{path}"
+    registry = build(RegistrySettings(uri, uri), {})
+    with pytest.raises(Terminal, match=f"no registry at {uri}.*mlflow db upgrade {uri}"):
+        registry.names()
+    assert [(file, file.stat().st_size) for file in tmp_path.iterdir()] == ([(path, 0)] if there else [])
+
+
+@pytest.mark.parametrize("uri", ["http://h:5000", "sqlite://", "sqlite:///:memory:", "databricks-uc", "./mlruns"])
+def test_what_is_no_file_of_sqlite_is_never_called_absent(uri: str) -> None:
+    assert absent(uri) is None
+
+
+def test_what_the_sdk_is_made_of_is_out_of_the_way_of_the_garbage_collector(tmp_path: Path) -> None:
+    """A full collection that walks it costs a step 50 ms and more."""
+    then = "import gc; registry.names(); assert len(gc.get_objects()) < 20_000 < gc.get_freeze_count()"
+    done = python(sqlite_registry(tmp_path), then)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.abc import MetaPathFinder
 
 import pytest
 
@@ -138,6 +140,59 @@ def test_a_closed_port_is_transient_at_once() -> None:
         assert time.monotonic() - start < 15
 
 
+def test_a_closed_port_is_said_with_what_to_do() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(Transient) as caught:
+            registry(f"http://{address}").names()
+    assert str(caught.value) == (
+        f"could not list registered models at http://{address}: nothing listens at {address}: start the server, or "
+        "correct `registry.uri`"
+    )
+
+
+def test_a_host_that_nobody_knows_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(Transient) as caught:
+        registry("http://nobody.invalid:5000").names()
+    assert "no host nobody.invalid is known: correct `registry.uri`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "uri", "package"),
+    [
+        ("psycopg", "postgresql://ann:s3cret@127.0.0.1/mlflow", "psycopg[binary]"),
+        ("psycopg2", "postgresql+psycopg2://ann:s3cret@127.0.0.1/mlflow", "psycopg2-binary"),
+        ("MySQLdb", "mysql://ann:s3cret@127.0.0.1/mlflow", "mysqlclient"),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_said_with_the_package_that_has_it(
+    module: str, uri: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "meta_path", [Hides(module), *sys.meta_path])
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(Terminal) as caught:
+        registry(uri).names()
+    assert f"the module {module} is not installed: `pip install '{package}'`" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+class Hides(MetaPathFinder):
+    """One module is as if it were not installed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname.partition(".")[0] == self._name:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=self._name)
+
+
 def test_a_database_that_does_not_answer_is_transient_at_once_and_keeps_its_password() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -216,5 +271,5 @@ def test_a_place_is_shown_without_credentials(uri: str, shown: str) -> None:
 
 
 def test_a_password_is_struck_out_as_written_and_as_decoded() -> None:
-    secrets = secrets_of("postgresql://ann:a%40b@host/db", "sqlite:///x.db")
+    secrets = secrets_of({}, "postgresql://ann:a%40b@host/db", "sqlite:///x.db")
     assert scrub("login with a@b or a%40b failed", secrets) == "login with *** or *** failed"

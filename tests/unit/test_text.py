@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.text import plain
+from watcher.text import plain, secret_values, without_secrets
 
 ANY = st.text(st.characters(exclude_categories=()))
 
@@ -47,3 +47,28 @@ def test_a_text_of_any_length_is_cut_with_a_mark() -> None:
 
 def test_what_is_not_text_is_shown_as_text() -> None:
     assert plain(None) == "None"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    {
+        "postgresql://ann:pw@db/x": "postgresql://***@db/x",
+        "?sig=abc%3D&se=1": "?sig=***&se=1",
+        "Password=hunter2 Token=t": "Password=*** Token=***",
+        "KeyError: 'bmi'": "KeyError: 'bmi'",
+    }.items(),
+)
+def test_what_looks_like_a_credential_is_not_shown(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+
+
+def test_values_of_variables_that_name_a_secret_are_known_and_others_are_not() -> None:
+    environ = {
+        "MLFLOW_TRACKING_TOKEN": "abcdefgh",
+        "DB_PASSWORD": "correct horse",
+        "AZURE_STORAGE_KEY": "k" * 20,
+        "PIN_TOKEN": "1234",
+        "HOME": "/home/ann",
+        "MONKEY": "not a secret",
+    }
+    assert secret_values(environ) == ["k" * 20, "correct horse", "abcdefgh"]

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from watcher.cli.session import Session
-from watcher.cli.times import span
 from watcher.errors import Conflict, Terminal, Transient, WatcherError
 from watcher.ports import Ledger, Line
-from watcher.record import Intent, Record, from_json
+from watcher.record import Intent, Record, from_json, key_of
+from watcher.views.times import span
 
 PATIENCE = 10.0
 """Seconds for which an order waits for the step under way; then it goes ahead, and that step's outcome is not kept."""
@@ -76,7 +76,7 @@ def _announce(session: Session, line: Line, worker: str | None) -> None:
             due = now + LEASE
             record = replace(record, intent=Intent(worker, due, f"order:{_order(line)}"))
         try:
-            app.ledger.save(line.model, record.to_json(), stored, (line,), due)
+            app.ledger.save(key_of(line.model), record.to_json(), stored, (line,), due)
         except Conflict:
             continue
         return
@@ -93,7 +93,7 @@ def _release(session: Session, model: str, worker: str, *lines: Line) -> None:
             if not mine and not lines:
                 return
             freed = replace(record, intent=None) if mine else record
-            session.app.ledger.save(model, freed.to_json(), stored, lines, now)
+            session.app.ledger.save(key_of(model), freed.to_json(), stored, lines, now)
         except Conflict:
             continue
         except (Transient, Terminal):
@@ -102,7 +102,7 @@ def _release(session: Session, model: str, worker: str, *lines: Line) -> None:
 
 
 def _read(ledger: Ledger, model: str, now: float) -> tuple[str | None, Record]:
-    stored = ledger.load(model)
+    stored = ledger.load(key_of(model))
     if stored is None:
         return None, Record(born=now)
     try:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from watcher import __version__
 from watcher.cli.exits import Exit
 from watcher.cli.output import Output, ReaderGone
 from watcher.cli.session import DEFAULT, Session
@@ -32,8 +33,27 @@ _COMMON = (
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"watcher {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version, and end.")]
+
+
+def whole(
+    context: typer.Context,
+    config: Config = None,
+    json: Json = False,  # noqa: FBT002 as typer has it
+    version: Version = False,  # noqa: ARG001, FBT002 the option's callback answers
+) -> None:
+    """The callback of all commands together."""
+    common(context, config, json)
+
+
 def common(context: typer.Context, config: Config = None, json: Json = False) -> None:  # noqa: FBT002 as typer has it
-    """The callback of the whole: both options are taken before the command too."""
+    """The callback of a group: both options are taken before the command too."""
     if config is not None:
         context.meta["watcher.config"] = config
     if json:
@@ -55,9 +75,9 @@ def add(app: typer.Typer, body: Body, name: str | None = None) -> None:
             finally:
                 session.end()
         except ReaderGone:
-            # Python flushes stdout once more at its end; there is nobody left to read it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return Exit.OK
+        finally:
+            _last_words()
         return answer or Exit.OK
 
     parameters = [*own, *_COMMON]
@@ -65,3 +85,12 @@ def add(app: typer.Typer, body: Body, name: str | None = None) -> None:
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     del command.__wrapped__  # or its signature would be taken
     app.command(name or body.__name__)(command)
+
+
+def _last_words() -> None:
+    """Python flushes its outputs once more at its end: what cannot be written is dropped before that."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

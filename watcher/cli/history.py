@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,10 +11,11 @@ from watcher.cli.exits import Exit
 from watcher.cli.models import find
 from watcher.cli.session import Session
 from watcher.cli.several import lines_of
-from watcher.cli.times import moment
 from watcher.ports import Line
-from watcher.sentences import render, stamp
+from watcher.sentences import stamp
 from watcher.text import plain
+from watcher.views.lines import line_json, line_text, live_json, share
+from watcher.views.times import moment
 
 EVERY = 1.0
 """Seconds between two looks for new lines."""
@@ -67,26 +68,6 @@ def history(
     return Exit.OK
 
 
-def line_json(line: Line) -> dict[str, Any]:
-    """The line with its time and its sentences."""
-    return {
-        "at": line.at,
-        "time": stamp(line.at),
-        "model": line.model,
-        "event": line.event,
-        "target": line.target,
-        "version": line.version,
-        "reason": line.reason,
-        "data": line.data or {},
-        "text": render(line),
-    }
-
-
-def line_text(line: Line) -> str:
-    """`2026-03-01 02:47:05 UTC  churn: …`."""
-    return f"{stamp(line.at)}  {render(line)}"
-
-
 def _follow(session: Session, model: str | None, lines: Sequence[Line]) -> Exit:
     since = lines[-1].at if lines else session.app.clock()
     seen = [line for line in session.app.ledger.history(model, since=since, most=AT_A_LOOK) if line not in lines]
@@ -105,7 +86,7 @@ def _follow(session: Session, model: str | None, lines: Sequence[Line]) -> Exit:
 
 
 def _live(session: Session, model: str, text: str) -> Exit:
-    from watcher.history import explain, read_live
+    from watcher.history import read_live
 
     at = moment(text, session.app.clock())
     watched = session.app.watched(model)
@@ -114,31 +95,12 @@ def _live(session: Session, model: str, text: str) -> Exit:
         live = read_live(session.app.ledger, model, at, targets)
     if not live and not session.app.ledger.history(model, most=1):
         find(session, model)
-    session.out.give(
-        {
-            "model": model,
-            "at": at,
-            "time": stamp(at),
-            "live": {
-                name: {
-                    "weights": dict(entry.weights),
-                    "since": entry.since,
-                    "why": [*explain(entry)],
-                    "lines": [line_json(line) for line in (entry.line, *entry.because)],
-                }
-                for name, entry in live.items()
-            },
-        }
-    )
+    session.out.give({"model": model, "at": at, "time": stamp(at), "live": live_json(live)})
     session.out.say(f"{plain(model)} at {stamp(at)}:")
     for name, entry in live.items():
-        shares = ", ".join(_share(version, percent) for version, percent in sorted(entry.weights.items()))
+        shares = ", ".join(share(version, percent) for version, percent in sorted(entry.weights.items()))
         session.out.say(f"  {plain(name)}: {shares or 'nothing'}, since {stamp(entry.since)}")
         lines_of(session, [("why", line_text(line)) for line in (entry.line, *entry.because)])
     if not live:
         session.out.say("  Nothing that the history knows of.")
     return Exit.OK
-
-
-def _share(version: str, percent: int) -> str:
-    return f"{'v' if version.isdecimal() else ''}{plain(version)} {percent} %"

@@ -11,11 +11,15 @@ from watcher.cli import (
     abort,
     adopt,
     approve,
+    backtest,
     check,
+    evaluate,
     explain,
+    forget,
     gateway,
     history,
     hold,
+    notify,
     pause,
     plan,
     promote,
@@ -26,7 +30,7 @@ from watcher.cli import (
     status,
     tick,
 )
-from watcher.cli.command import add, common
+from watcher.cli.command import add, common, whole
 from watcher.cli.exits import Exit, exit_of
 from watcher.cli.output import Output
 from watcher.errors import UserError, WatcherError
@@ -35,6 +39,7 @@ HELP = """Watches an MLflow model registry and rolls winning versions out to eve
 EPILOG = """\b
 Answers go to stdout, everything else to stderr. With --json the answer is one JSON value (`run` and
 `history --follow`: one a line), and each line on stderr is an object, {"error": ...} or {"warning": ...}.
+
 \b
 Exit codes:
   0    done, or the answer is yes
@@ -55,7 +60,7 @@ def build() -> typer.Typer:
         add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(common)
+    app.callback()(whole)
     for body in (
         check.check,
         run.run,
@@ -64,6 +69,8 @@ def build() -> typer.Typer:
         status.status,
         history.history,
         explain.explain,
+        evaluate.evaluate,
+        backtest.backtest,
         promote.promote,
         rollback.rollback,
         abort.abort,
@@ -72,8 +79,10 @@ def build() -> typer.Typer:
         hold.hold,
         hold.release,
         adopt.adopt,
+        forget.forget,
         pause.pause,
         pause.resume,
+        notify.notify,
     ):
         add(app, body)
     gateways = typer.Typer(help="Start, stop or ask the gateway that serves local endpoints.", rich_markup_mode=None)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watcher.errors import UserError, WatcherError
+from watcher.errors import UserError
 from watcher.text import plain
 from watcher.values import Gone, Version
+from watcher.views.models import Found, named, watched_of
 
 if TYPE_CHECKING:
     from watcher.cli.session import Session
     from watcher.settings import Watched
-
-T = TypeVar("T")
-AT_ONCE = 8
 
 
 def number(text: str | int) -> int:
@@ -35,20 +31,11 @@ Model = Annotated[str, typer.Argument(metavar="MODEL")]
 Number = Annotated[int, typer.Argument(metavar="VERSION", parser=number)]
 
 
-@dataclass(frozen=True)
-class Found(Generic[T]):
-    """What came of one model: an answer, or why there is none."""
-
-    model: str
-    answer: T | None
-    error: WatcherError | None = None
-
-
 def find(session: Session, name: str) -> Watched:
     """A watched model. Raises UserError where nothing in the settings watches it, or the registry has none such."""
     watched = session.app.watched(name)
     with session.out.busy("Reading the registry"):
-        if watched is not None and (name in _named(session) or session.app.registry.read(name).exists):
+        if watched is not None and (name in named(session.app) or session.app.registry.read(name).exists):
             return watched
         there = list(session.app.registry.names())
     if watched is None and name in there:
@@ -88,32 +75,4 @@ def chosen(session: Session, names: Sequence[str] | None) -> list[Found[Watched]
     if names:
         return [Found(name, find(session, name)) for name in dict.fromkeys(names)]
     with session.out.busy("Reading the registry"):
-        there = set(session.app.registry.names()) | set(_named(session))
-    found: list[Found[Watched]] = []
-    for name in sorted(there):
-        try:
-            watched = session.app.watched(name)
-        except UserError as error:
-            found.append(Found(name, None, error))
-        else:
-            found += [Found(name, watched)] if watched is not None else []
-    return found
-
-
-def each(found: Sequence[Found[Watched]], ask: Callable[[Watched], T]) -> list[Found[T]]:
-    """Ask about several models at once; one that fails does not keep the others from being answered."""
-
-    def one(entry: Found[Watched]) -> Found[T]:
-        if entry.answer is None:
-            return Found(entry.model, None, entry.error)
-        try:
-            return Found(entry.model, ask(entry.answer))
-        except WatcherError as error:
-            return Found(entry.model, None, error)
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(one, found))
-
-
-def _named(session: Session) -> list[str]:
-    return [rule.name for rule in session.app.settings.models if rule.name is not None]
+        return watched_of(session.app, [*session.app.registry.names(), *named(session.app)])

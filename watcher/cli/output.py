@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
-from enum import Enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from watcher.cli.exits import exit_of, kind_of
-from watcher.errors import WatcherError
+from watcher.errors import Transient, WatcherError
 from watcher.text import plain
+from watcher.views.jsonable import to_json
 
 LONGEST = 4_000
 """Characters of one line."""
@@ -59,6 +57,20 @@ class Output:
         for line in mistakes:
             self._write(sys.stderr, line)
 
+    def report(self, line: str, value: Any) -> bool:
+        """A line about work under way, as text or as JSON; False where nobody reads any more.
+
+        The work is recorded elsewhere and goes on, whether or not it can be told: a log's disk may be full.
+        """
+        try:
+            self.give(value)
+            self.say(line)
+        except ReaderGone:
+            return False
+        except Transient:
+            return True
+        return True
+
     def table(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table of plain text, as wide as the terminal."""
         if not self.json:
@@ -85,27 +97,9 @@ class Output:
         except BrokenPipeError:
             if stream is sys.stdout:
                 raise ReaderGone from None
-
-
-def to_json(value: Any) -> str:
-    """One line of ASCII: other characters are escaped, whatever the terminal would make of them."""
-    return json.dumps(jsonable(value), ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")
-
-
-def jsonable(value: Any) -> Any:
-    """Dataclasses, enums and mappings as plain JSON values; a number that is none becomes null."""
-    match value:
-        case Enum():
-            return value.value
-        case float() if not math.isfinite(value):
-            return None
-        case bool() | int() | float() | str() | None:
-            return value
-        case Mapping():
-            return {str(key): jsonable(item) for key, item in value.items()}
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            return jsonable(asdict(value))
-    return [jsonable(item) for item in value] if isinstance(value, list | tuple | set | frozenset) else str(value)
+        except OSError as error:
+            if stream is sys.stdout:
+                raise Transient(f"The answer cannot be written: {error.strerror or type(error).__name__}.") from None
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

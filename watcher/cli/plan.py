@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from watcher.cli.exits import Exit
-from watcher.cli.models import Found, Models, chosen, each
+from watcher.cli.models import Models, chosen
 from watcher.cli.session import Session
 from watcher.cli.several import lines_of, worst
-from watcher.cli.show import Planned, planned, step_json, step_line, step_notes, verdict_json, verdict_line
+from watcher.views.models import Found, each
+from watcher.views.show import Planned, planned, step_json, step_line, step_notes, verdict_json, verdict_line
 
 
 def plan(session: Session, models: Models = None) -> Exit:
     """Show what would be done next, and why. Changes nothing."""
     wanted = chosen(session, models)
-    with session.out.busy(f"Looking at {len(wanted)} models"):
-        found = each(wanted, lambda watched: planned(session, watched))
+    with session.out.busy(f"Looking at {len(wanted)} model{'s' if len(wanted) != 1 else ''}"):
+        found = each(wanted, lambda watched: planned(session.app, watched))
     session.out.give([_json(entry) for entry in found])
     for entry in found:
         _say(session, entry)

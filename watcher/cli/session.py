@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,7 +29,12 @@ def make_app(config: Path, tell: Callable[[Line], None] | None) -> App:
     return wiring.load(config, tell=tell)
 
 
-sleep: Callable[[float], None] = time.sleep
+def sleep(seconds: float, stop: threading.Event | None) -> None:
+    """Sleep for so long, or until `stop` is set. The seam through which tests pass time."""
+    if stop is None:
+        time.sleep(seconds)
+    else:
+        stop.wait(seconds)
 
 
 @dataclass
@@ -54,8 +60,8 @@ class Session:
         except (KeyError, OSError):
             return f"user {os.getuid()}"
 
-    def pause(self, seconds: float) -> None:
-        sleep(seconds)
+    def pause(self, seconds: float, stop: threading.Event | None = None) -> None:
+        sleep(seconds, stop)
 
     def end(self) -> None:
         """What the ledger found out about its file is told once the command is through."""

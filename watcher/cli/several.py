@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from watcher.cli.exits import Exit, exit_of
-from watcher.cli.models import Found
 from watcher.cli.session import Session
 from watcher.text import plain
+from watcher.views.models import Found
 
 LABEL = 11
 

@@ -5,29 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from watcher.cli.exits import Exit
-from watcher.cli.models import Found, Models, chosen, each
+from watcher.cli.models import Models, chosen
 from watcher.cli.session import Session
 from watcher.cli.several import lines_of, worst
-from watcher.cli.show import (
+from watcher.text import plain
+from watcher.views.models import Found, each
+from watcher.views.show import (
     Planned,
+    left_lines,
     planned,
     rollout_json,
     rollout_line,
-    step_json,
     step_line,
     step_notes,
-    target_json,
     target_lines,
 )
-from watcher.text import plain
-from watcher.values import Marks
+from watcher.views.status import champion_line, floor_line, left_of, status_json
 
 
 def status(session: Session, models: Models = None) -> Exit:
     """Show what serves where, and what is waited for."""
     wanted = chosen(session, models)
-    with session.out.busy(f"Looking at {len(wanted)} models"):
-        found = each(wanted, lambda watched: planned(session, watched))
+    with session.out.busy(f"Looking at {len(wanted)} model{'s' if len(wanted) != 1 else ''}"):
+        found = each(wanted, lambda watched: planned(session.app, watched))
     session.out.give([_json(entry) for entry in found])
     for entry in found:
         _say(session, entry)
@@ -40,25 +40,7 @@ def _json(entry: Found[Planned]) -> dict[str, Any]:
     plan = entry.answer
     if plan is None:
         return {"model": entry.model, "error": str(entry.error)}
-    marks, watched = plan.snapshot.marks, plan.snapshot.watched
-    return {
-        "model": entry.model,
-        "mode": watched.mode,
-        "policy": watched.policy.name,
-        "exists": marks.exists,
-        "champion": marks.champion,
-        "challenger": marks.challenger,
-        "hold": marks.hold,
-        "paused": plan.snapshot.paused,
-        "floor": marks.crown.floor if marks.crown else 0,
-        "previous": marks.crown.previous if marks.crown else None,
-        "met": marks.crown.met if marks.crown else None,
-        "problem": marks.problem,
-        "newest": plan.snapshot.newest,
-        "targets": [target_json(view) for view in plan.snapshot.targets],
-        "rollout": rollout_json(plan),
-        "next": step_json(plan.decision.step, plan.decision.look_again),
-    }
+    return status_json(plan)
 
 
 def _say(session: Session, entry: Found[Planned]) -> None:
@@ -67,7 +49,7 @@ def _say(session: Session, entry: Found[Planned]) -> None:
         return
     marks, watched, step = plan.snapshot.marks, plan.snapshot.watched, plan.decision.step
     session.out.say(f"{plain(entry.model)}  (mode {watched.mode}, policy {plain(watched.policy.name)})")
-    notes = [("champion", _champion(plan))]
+    notes = [("champion", champion_line(plan))]
     rollout = rollout_json(plan)
     if rollout is not None:
         notes.append(("challenger", rollout_line(rollout, plan.now)))
@@ -75,27 +57,10 @@ def _say(session: Session, entry: Found[Planned]) -> None:
         notes.append(("hold", plain(marks.hold)))
     if plan.snapshot.paused:
         notes.append(("paused", "the watcher observes and does nothing else"))
-    notes.append(("floor", _floor(marks)))
+    notes.append(("floor", floor_line(marks)))
     for view in plan.snapshot.targets:
         notes += target_lines(view)
+    notes += left_lines(entry.model, left_of(plan))
     notes.append(("next", step_line(entry.model, step).removeprefix(f"{plain(entry.model)}: ")))
     notes += step_notes(step, plan.decision.look_again, plan.now)
     lines_of(session, notes)
-
-
-def _champion(plan: Planned) -> str:
-    marks = plan.snapshot.marks
-    if not marks.exists:
-        return "none: the registry has no such model"
-    if marks.champion is None:
-        return "none"
-    gone = "" if plan.snapshot.champion else ", which does not exist"
-    previous = f", before it v{marks.crown.previous}" if marks.crown and marks.crown.previous else ""
-    unmet = ", an order that is not met yet" if marks.crown and not marks.crown.met else ""
-    return f"v{marks.champion}{gone}{unmet}{previous}"
-
-
-def _floor(marks: Marks) -> str:
-    if marks.problem:
-        return plain(marks.problem, 500)
-    return f"{marks.crown.floor}" if marks.crown else "0"

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from watcher import exporting
 from watcher.cli.exits import Exit
-from watcher.cli.history import line_text
-from watcher.cli.models import Found, Models, chosen, each
+from watcher.cli.models import Models, chosen
 from watcher.cli.session import Session
 from watcher.cli.several import lines_of, worst
-from watcher.cli.show import step_json, step_line, step_notes
+from watcher.cli.stopping import stopping
 from watcher.text import plain
+from watcher.views.awaited import FAILING, at_rest, awaited
+from watcher.views.lines import line_text
+from watcher.views.models import Found, each
+from watcher.views.show import step_json, step_line, step_notes
 
 if TYPE_CHECKING:
+    from watcher.ports import Line
     from watcher.reconcile import Woken
     from watcher.settings import Watched
 
@@ -32,50 +40,68 @@ def tick(
     most: Most = 200,
     wait: Wait = 2.0,
 ) -> Exit:
-    """Wake each model once: one step each, at most."""
-    session.tell = lambda line: session.out.say(line_text(line))
+    """Wake each model once: one step each, at most.
+
+    Ctrl-C or SIGTERM ends the steps under way first; a second one ends at once.
+    """
+    session.tell = functools.partial(told, session)
+    exporting.export(os.environ)
     wanted = chosen(session, models)
     return woken(session, wanted, most if until_rest else 1, wait, rest=until_rest)
 
 
+def told(session: Session, line: Line) -> None:
+    """Show what was done, to a person only; the step goes on where nobody reads it."""
+    exporting.tell(line)
+    if not session.out.json:
+        session.out.report(line_text(line), None)
+
+
 def woken(session: Session, wanted: list[Found[Watched]], most: int, wait: float, *, rest: bool) -> Exit:
     """Wake the models until each is at rest or was woken `most` times; tell what was done and what is waited for."""
-    found = each(wanted, lambda watched: _wake(session, watched, most, wait))
+    stop = threading.Event()
+    with stopping(session.out, stop, stop.set):
+        found = each(wanted, lambda watched: _wake(session, watched, most, wait, stop))
     now = session.app.clock()
     session.out.give([_json(entry) for entry in found])
-    restless = [entry.model for entry in found if rest and entry.answer is not None and entry.answer[-1].acted]
-    for entry in found:
-        last = entry.answer[-1] if entry.answer else None
-        if last is not None and not last.acted:
-            session.out.say(step_line(entry.model, last.step))
-            lines_of(session, step_notes(last.step, last.again, now))
+    last = {entry.model: entry.answer[-1] for entry in found if entry.answer}
+    restless = [model for model, woken in last.items() if rest and woken.acted and not stop.is_set()]
+    for model, woken in last.items():
+        if not woken.acted:
+            step = awaited(woken.step, woken.verdicts)
+            session.out.say(step_line(model, step))
+            lines_of(session, step_notes(step, woken.again, now))
     for model in restless:
         session.out.warn(f"{plain(model)}: not at rest after {most} wake-ups; --most allows more.")
     if not found:
         session.out.say("No model of the registry is watched.")
-    return max(worst(session, found), Exit.NO if restless else Exit.OK)
+    failing = any(woken.failed or woken.step.reason in FAILING for woken in last.values())
+    code = max(worst(session, found), Exit.NO if restless else Exit.OK, Exit.OUT_OF_REACH if failing else Exit.OK)
+    return Exit.INTERRUPTED if stop.is_set() else code
 
 
 def _json(entry: Found[list[Woken]]) -> dict[str, Any]:
-    if not entry.answer:
+    if entry.answer is None:
         return {"model": entry.model, "error": str(entry.error)}
-    last = entry.answer[-1]
+    last = entry.answer[-1] if entry.answer else None
+    following = None if last is None or last.acted else awaited(last.step, last.verdicts)
     return {
         "model": entry.model,
         "steps": [step_json(woken.step, None) for woken in entry.answer if woken.acted],
-        "next": None if last.acted else step_json(last.step, last.again),
-        "again": last.again,
+        "next": None if last is None or following is None else step_json(following, last.again),
+        "again": None if last is None else last.again,
     }
 
 
-def _wake(session: Session, watched: Watched, most: int, wait: float) -> list[Woken]:
-    taken = []
-    for left in range(most - 1, -1, -1):
+def _wake(session: Session, watched: Watched, most: int, wait: float, stop: threading.Event) -> list[Woken]:
+    """What each wake-up did, until the model is at rest, was woken `most` times, or a person has enough."""
+    taken: list[Woken] = []
+    while len(taken) < most and not stop.is_set():
         answer = session.app.loop.wake(watched)
         taken.append(answer)
-        if left and not answer.acted:
-            pause = (answer.again if answer.again is not None else float("inf")) - session.app.clock()
-            if pause > wait:
-                break
-            session.pause(max(pause, 0.01))
+        now = session.app.clock()
+        if at_rest(answer, now + wait):
+            break
+        if not answer.acted and answer.again is not None and len(taken) < most:
+            session.pause(max(answer.again - now, 0.01), stop)
     return taken

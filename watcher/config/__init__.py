@@ -11,11 +11,11 @@ from typing import Any
 
 from watcher.config.errors import ConfigError, Mistake
 from watcher.config.kinds import SHAPES, place
-from watcher.config.matching import shared_places, watched
+from watcher.config.matching import is_watched, shared_places, watched
 from watcher.config.ways import PlaceOf, Shapes
 from watcher.settings import Settings
 
-__all__ = ["SHAPES", "ConfigError", "Mistake", "load", "place", "schema", "shared_places", "watched"]
+__all__ = ["SHAPES", "ConfigError", "Mistake", "is_watched", "load", "place", "schema", "shared_places", "watched"]
 
 
 def load(path: Path, environ: Mapping[str, str], shapes: Shapes = SHAPES, place: PlaceOf = place) -> Settings:

@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from watcher.config.kinds import REQUIRED, SHAPES
-from watcher.config.model import File, LocalEndpoint
+from watcher.config.model import File
+from watcher.config.targets import TARGETS
 
 
 def schema() -> dict[str, Any]:
@@ -15,14 +16,15 @@ def schema() -> dict[str, Any]:
     made = File.model_json_schema()
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = made["$defs"]
-    definitions["LocalEndpoint"] = LocalEndpoint.model_json_schema()
+    for block in TARGETS.values():
+        definitions[block.__name__] = block.model_json_schema()
     definitions["Target"]["properties"]["kind"]["examples"] = [*SHAPES]
     definitions["Target"]["allOf"] = [
         {
             "if": {"properties": {"kind": {"const": kind}}},
-            "then": {"$ref": "#/$defs/LocalEndpoint"} if kind == "local-endpoint" else {"required": [*REQUIRED[kind]]},
+            "then": {"$ref": f"#/$defs/{TARGETS[kind].__name__}"} if kind in TARGETS else {"required": [*needed]},
         }
-        for kind in REQUIRED
+        for kind, needed in REQUIRED.items()
     ]
     definitions["Model"]["oneOf"] = [{"required": ["name"]}, {"required": ["match"]}]
     described = {"description": definitions["Model"]["properties"]["targets"]["description"]}

@@ -23,18 +23,24 @@ SHAPES: Mapping[str, Kind] = MappingProxyType(
         "databricks-stream": Kind.STREAM,
         "batch": Kind.BATCH,
         "stream": Kind.STREAM,
-        "mlflow-plugin": Kind.ENDPOINT,
+        "mlflow-plugin": Kind.BATCH,
     }
 )
 """The kinds that come with the watcher; third parties add to them."""
+
+MIRRORING: Mapping[str, int] = MappingProxyType({"azureml-online": 50, "local-endpoint": 100})
+"""The endpoints that can copy live requests to a challenger -> the most of them, in percent."""
+COMPARING = frozenset({"local-endpoint"})
+"""Those that compare the answers to copies with what the clients were given."""
 
 REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "local-endpoint": ("port",),
         "azureml-online": ("workspace", "endpoint"),
-        "azureml-batch": ("workspace", "endpoint"),
+        "azureml-batch": ("workspace", "endpoint", "compute"),
         "databricks-serving": ("endpoint",),
         "databricks-job": ("job_id", "parameter"),
+        "mlflow-plugin": ("plugin", "deployment"),
         "batch": ("pointer",),
         "stream": ("pointer",),
     }
@@ -47,13 +53,17 @@ _PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "azureml-batch": ("workspace", "endpoint"),
         "databricks-serving": ("host", "endpoint"),
         "databricks-job": ("host", "job_id", "parameter"),
+        "mlflow-plugin": ("plugin", "deployment"),
         "batch": ("pointer",),
         "stream": ("pointer",),
     }
 )
 _PATHS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "azureml-batch": ("scoring_script",),
+        "azureml-online": ("scoring_script",),
         "local-endpoint": ("gateway",),
+        "mlflow-plugin": ("state",),
         "batch": ("pointer", "input", "output"),
         "stream": ("pointer", "input", "output", "checkpoint"),
     }
@@ -67,6 +77,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "env": "auto",
             "autostart": True,
         },
+        "mlflow-plugin": {"state": "state/plugins"},
     }
 )
 

@@ -13,7 +13,7 @@ from watcher.config.kinds import SHAPES, complete, place
 from watcher.config.ways import PlaceOf, Shapes, shape_of
 from watcher.naming import LONGEST, slug
 from watcher.settings import ModelRule, Settings, Watched
-from watcher.text import plain
+from watcher.text import plain, without_secrets
 from watcher.values import Target
 
 
@@ -34,6 +34,17 @@ def watched(settings: Settings, model_name: str, shapes: Shapes = SHAPES, place:
     )
 
 
+def is_watched(settings: Settings, model_name: str) -> bool:
+    """Whether the settings speak of the model at all; where they contradict themselves, `watched` says so.
+
+    Asked of every model of a registry, so nothing is made of its targets.
+    """
+    return any(
+        rule.name == model_name or (rule.match is not None and fnmatchcase(model_name, rule.match))
+        for rule in settings.models
+    )
+
+
 def shared_places(
     settings: Settings, names: Iterable[str], shapes: Shapes = SHAPES, place: PlaceOf = place
 ) -> tuple[str, ...]:
@@ -45,8 +56,8 @@ def shared_places(
         for target in entry.targets if entry else ():
             first = owners.setdefault(target.place, target.key)
             if first != target.key:
-                both = f"{plain(target.key)} and {plain(first)}"
-                found.append(f"{both} are one place, {plain(target.place)}; a place serves one model: move one of them")
+                both, where = f"{plain(target.key)} and {plain(first)}", plain(without_secrets(target.place))
+                found.append(f"{both} are one place, {where}; a place serves one model: move one of them")
     return tuple(found)
 
 
@@ -84,7 +95,7 @@ def _rule(settings: Settings, model: str) -> ModelRule | None:
 
 def _target(settings: Settings, raw: Mapping[str, object], model: str, shapes: Shapes, place: PlaceOf) -> Target:
     name, kind = str(raw["name"]), str(raw["kind"])
-    if _holds(raw, "{model}") and not re.fullmatch(r"(?!\.)[\w .-]*(?<!\.)", model):
+    if _holds(raw, "{model}") and not re.fullmatch(r"(?!\.)[\w .-]+(?<!\.)", model):
         problem = f"{plain(repr(model))} cannot stand for {{model}} in the target {plain(name)}; write {{model_slug}}"
         raise _mistake(settings, problem)
     shape = shape_of(shapes, kind)

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from watcher.config import units
+from watcher.config import references, units, windows
 from watcher.config.document import Filled
+from watcher.ledger import address
 
 WHOLE = 100
 _REFERENCE = {"type": "string", "pattern": r"^\$\{[^}]*\}$"}
@@ -55,7 +56,30 @@ def _amount(value: object) -> units.Amount:
     return units.amount(_number(value))
 
 
+def _metrics(names: list[str]) -> list[str]:
+    from evaluation.statistics import NotComparable, metric
+
+    for name in names:
+        try:
+            metric(name)
+        except NotComparable as error:
+            raise ValueError(f"names no metric that is known: {error}") from error
+    return names
+
+
+def _ledger(value: str) -> str:
+    problem = address.problem(value)
+    if problem is not None:
+        raise ValueError(problem)
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
+Ledger = Annotated[
+    str,
+    AfterValidator(_ledger),
+    _text_schema(r"^(sqlite:///|table://|table\+env://).*[^/]$", "table+env://AzureWebJobsStorage/ledger"),
+]
 Number = Annotated[float, BeforeValidator(_number), _number_schema("number")]
 Duration = Annotated[float, PlainValidator(units.seconds), _text_schema(units.DURATION, "15m", "24h")]
 Positive = Annotated[float, PlainValidator(units.positive_seconds), _text_schema(units.DURATION, "60s", "1h")]
@@ -76,6 +100,19 @@ Amount = Annotated[
 Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1), _number_schema("number", minimum=0, maximum=1)]
 Ratio = Annotated[float, BeforeValidator(_number), Field(ge=1), _number_schema("number", minimum=1)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=1), _number_schema("integer", minimum=1)]
+NewsName = Literal["won", "lost", "champion_changed", "rolled_back", "order_failed", "held", "stuck"]
+Confidence = Annotated[
+    float,
+    BeforeValidator(_number),
+    Field(gt=0.5, lt=1),
+    _number_schema("number", exclusiveMinimum=0.5, exclusiveMaximum=1),
+]
+Margin = Annotated[float, BeforeValidator(_number), Field(gt=0), _number_schema("number", exclusiveMinimum=0)]
+Version = Annotated[int, BeforeValidator(_number), Field(ge=0), _number_schema("integer", minimum=0)]
+Days = Annotated[str, AfterValidator(windows.days), _text_schema(windows.DAYS, "mon-thu", "sat,sun")]
+Time = Annotated[str, AfterValidator(windows.time_of_day), _text_schema(windows.TIME, "09:00", "24:00")]
+Zone = Annotated[str, AfterValidator(windows.zone), WithJsonSchema({"type": "string", "examples": ["UTC"]})]
+Date = Annotated[str, BeforeValidator(windows.date), _text_schema(windows.DATE, "2026-12-21")]
 Better = Literal["higher", "lower"]
 Percent = Annotated[
     int, BeforeValidator(_number), Field(ge=0, le=100), _number_schema("integer", minimum=0, maximum=100)
@@ -83,6 +120,7 @@ Percent = Annotated[
 Port = Annotated[
     int, BeforeValidator(_number), Field(ge=1, le=65_535), _number_schema("integer", minimum=1, maximum=65_535)
 ]
+Address = Annotated[str, Field(min_length=1), WithJsonSchema({"type": "string", "pattern": references.ALONE})]
 Format = Annotated[int, PlainValidator(_format), WithJsonSchema({"const": 1})]
 Switch = Annotated[bool, BeforeValidator(_switch), WithJsonSchema({"anyOf": [{"type": "boolean"}, _REFERENCE]})]
 
@@ -96,7 +134,10 @@ class Block(BaseModel):
 class Registry(Block):
     """Where the models are registered."""
 
-    uri: Text = Field(description="Registry URI as MLflow takes it.")
+    uri: Text = Field(
+        description="Registry URI as MLflow takes it. A database needs its driver, which no extra here installs:"
+        " `psycopg[binary]` for `postgresql://`, `psycopg2-binary` for `postgresql+psycopg2://`."
+    )
     tracking_uri: Text | None = Field(default=None, description="Tracking URI as MLflow takes it; by default the same.")
     marks: Literal["auto", "alias", "tag"] = Field(
         default="auto", description="How the champion is marked: by alias, by tag, or by what the registry can do."
@@ -118,6 +159,19 @@ class Limits(Block):
     rollouts_at_once: Count = Field(default=3, description="Models that may roll out at the same time.")
 
 
+class Notify(Block):
+    """Who is notified, of what, through Apprise."""
+
+    urls: Annotated[
+        list[Address],
+        Field(min_length=1, description="Addresses as Apprise takes them, each in a variable of the environment."),
+    ]
+    events: list[NewsName] = Field(
+        default=["won", "champion_changed", "rolled_back", "order_failed", "held", "stuck"],
+        description="What is told; by default everything but `lost`.",
+    )
+
+
 class Primary(Block):
     """The metric that decides."""
 
@@ -127,6 +181,13 @@ class Primary(Block):
         default=units.Amount(0.0, relative=False),
         description='Least gain over the champion: absolute (0.002), or a share of its value ("1%").',
     )
+    confidence: Confidence | None = Field(
+        default=None, description="Of the gain's lower bound, where the metric is evaluated; 0.95 by default."
+    )
+    non_inferior: Margin | None = Field(
+        default=None,
+        description="Instead of a gain: how much worse than the champion an evaluated metric may be, at its bound.",
+    )
 
 
 class Guard(Block):
@@ -135,6 +196,95 @@ class Guard(Block):
     metric: Text = Field(description="Name of the metric as it was logged.")
     max_drop: Amount = Field(description='Largest loss: absolute (0.01), or a share of the champion\'s value ("1%").')
     better: Better = Field(default="higher", description="Which way the metric is better.")
+    each: Text | None = Field(
+        default=None, description="A column of evaluate.slices: the guard holds in each of its slices."
+    )
+
+
+class Holdout(Block):
+    """Rows that no model was trained on."""
+
+    uri: Text = Field(
+        description="A file, a folder or a table, here or in a store; runs:/RUN/NAME for a data set that MLflow logged;"
+        " on azureml also azureml:NAME:VERSION or azureml:NAME@latest."
+    )
+    format: Literal["parquet", "csv", "delta", "mlflow"] | None = Field(
+        default=None, description="By default told by the URI."
+    )
+    version: Version | None = Field(default=None, description="Of a Delta table; the newest by default.")
+
+
+class Slice(Block):
+    """Every value of one column, looked at by itself."""
+
+    column: Text = Field(description="Column of the holdout.")
+    min_rows: Count = Field(default=100, description="A slice of fewer rows is named, and not measured.")
+
+
+class EvaluationJob(Block):
+    """What a runner other than local needs to know. databricks: job_id; azureml: workspace, compute, environment."""
+
+    job_id: Count | None = Field(default=None, description="databricks: the number of the job that is run.")
+    host: Text | None = Field(
+        default=None,
+        description="databricks: URL of the workspace; without it: DATABRICKS_HOST, or what the profile says.",
+    )
+    profile: Text | None = Field(
+        default=None, description="databricks: section of its configuration file that says how to sign in."
+    )
+    workspace: Text | None = Field(
+        default=None, description="azureml: the workspace, as SUBSCRIPTION/RESOURCE-GROUP/NAME or its resource id."
+    )
+    compute: Text | None = Field(default=None, description="azureml: cluster of the workspace that the jobs run on.")
+    environment: Text | None = Field(
+        default=None, description="azureml: environment of the workspace that the jobs run in, as NAME:VERSION."
+    )
+
+
+class Evaluate(Block):
+    """Champion and challenger are scored on the same rows; these metrics are measured, and not believed as logged."""
+
+    data: Holdout = Field(description="Rows that no model was trained on.")
+    target: Text = Field(description="Column with the truth.")
+    metrics: Annotated[list[Text], Field(min_length=1), AfterValidator(_metrics)] = Field(
+        description="What is measured: scikit-learn's names, or MLflow's."
+    )
+    slices: list[Slice] = Field(default=[], description="Columns whose values are looked at by themselves.")
+    group: Text | None = Field(
+        default=None, description="Column whose equal values belong together, where rows are not independent."
+    )
+    runner: Literal["local", "spark", "databricks", "azureml"] = Field(
+        default="local", description="Where the models are scored."
+    )
+    home: Text | None = Field(
+        default=None,
+        description="Folder for requests and results: of databricks one of a Unity Catalog volume, /Volumes/…; of"
+        " azureml a path in the workspace's own store, evaluations by default.",
+    )
+    job: EvaluationJob | None = Field(default=None, description="What runs the evaluations, on databricks or azureml.")
+    max_rows: Count = Field(default=1_000_000, description="Of a larger holdout, so many rows are used, evenly spread.")
+    max_overlap: Share = Field(
+        default=0.05, description="Share of the rows that may be among those a version was trained on."
+    )
+    memory: Size = Field(default=4 * 2**30, description="Above it a model that is scored is ended.")
+    timeout: Positive = Field(default=3600.0, description="After it a model that is scored is ended.")
+
+
+class Freeze(Block):
+    """Days on which no winner goes."""
+
+    first: Date = Field(description="The first day, such as 2026-12-21.")
+    last: Date = Field(description="The last day.")
+
+
+class ChangeWindow(Block):
+    """When winners may go."""
+
+    days: Days = Field(default="mon-sun", description="Days of the week: mon-thu, or mon,wed,fri.")
+    from_: Time = Field(default="00:00", alias="from", description="Time of the day at which it opens.")
+    to: Time = Field(default="24:00", description="Time of the day at which it closes.")
+    zone: Zone = Field(default="UTC", description="Time zone, such as Europe/Amsterdam.")
+    freezes: list[Freeze] = Field(default=[], description="Days on which it stays closed.")
 
 
 class EvidenceRules(Block):
@@ -167,6 +317,10 @@ class Policy(Block):
     )
     min_age: Duration = Field(default=0.0, description="How old a version must be.")
     approval: Approval | None = Field(default=None, description="A person has to approve each version.")
+    evaluate: Evaluate | None = Field(
+        default=None, description="Champion and challenger are scored on the same rows; by default nothing is."
+    )
+    change_window: ChangeWindow | None = Field(default=None, description="When winners may go; always by default.")
 
 
 class Analysis(Block):
@@ -175,6 +329,10 @@ class Analysis(Block):
     min_requests: Count = Field(default=200, description="Fewer requests say nothing.")
     max_error_increase: Share = Field(default=0.005, description="Share of failed requests above the champion's.")
     max_p95_ratio: Ratio = Field(default=1.5, description="95th percentile of latency over the champion's.")
+    max_disagreement: Share | None = Field(
+        default=None,
+        description="Share of the mirrored answers that may differ from the champion's; by default they are only told.",
+    )
     no_traffic: Literal["wait", "probe"] = Field(
         default="wait", description="With too few requests: wait for a person, or go on by probe."
     )
@@ -190,6 +348,12 @@ class Probe(Block):
 class Rollout(Block):
     """How a challenger goes to its targets."""
 
+    mirror: Percent = Field(
+        default=0,
+        description="Percent of the requests that are copied to the challenger, for one bake, before its canary; no"
+        " client waits for its answers or sees them. Every endpoint must be a local-endpoint or azureml-online (50"
+        " at most).",
+    )
     canary: Annotated[list[int], AfterValidator(_rising)] = Field(
         default=[10, 50, 100], description="Percent of the traffic, step by step; the last is 100."
     )
@@ -245,9 +409,14 @@ class File(Block):
         description="Tagged on all we create, one of its own for each watcher: letters, digits, '.', '_' and '-'."
     )
     registry: Registry = Field(description="Where the models are registered.")
-    ledger: Text = Field(default="sqlite:///state/ledger.db", description="Where the memory is kept.")
+    ledger: Ledger = Field(
+        default="sqlite:///state/ledger.db",
+        description="Where the memory is kept: sqlite:///FILE; table://ACCOUNT/TABLE, a table of Azure Storage by one's"
+        " own identity; or table+env://VARIABLE/TABLE, one whose connection is in the environment.",
+    )
     poll: Poll = Field(default=Poll(), description="How often is looked.")
     limits: Limits = Field(default=Limits(), description="How much may happen at once.")
+    notify: Notify | None = Field(default=None, description="Who is notified, of what; nobody by default.")
     policies: dict[str, Policy] = Field(description="Name: rules by which a candidate beats the champion.")
     rollouts: dict[str, Rollout] = Field(default={}, description="Name: how a challenger goes to its targets.")
     models: Annotated[list[Model], Field(min_length=1)] = Field(description="What is watched.")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
+ALONE = r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$"
+"""A value that comes from the environment whole, without a default in the file."""
 _HOLE = "\x00"
 """Stands for what comes from the environment while a text is searched for secrets."""
 _SECRETS = (

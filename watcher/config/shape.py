@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args, get_origin
 
@@ -47,6 +48,15 @@ def _note(document: Document, detail: ErrorDetails, block: type[BaseModel], way:
     document.mistake(whole, _problem(document, detail, block, inner, whole))
 
 
+_BOUNDS = {
+    "greater_than_equal": ("small; at least", "ge"),
+    "less_than_equal": ("large; at most", "le"),
+    "greater_than": ("small; more than", "gt"),
+    "less_than": ("large; less than", "lt"),
+}
+"""Kind of mistake -> the words for it, and where its bound stands."""
+
+
 def _problem(document: Document, detail: ErrorDetails, block: type[BaseModel], inner: Way, whole: Way) -> str:
     kind, shown, about = detail["type"], document.shown(whole), detail.get("ctx", {})
     if kind == "extra_forbidden":
@@ -57,15 +67,21 @@ def _problem(document: Document, detail: ErrorDetails, block: type[BaseModel], i
     if kind == "literal_error":
         known = [str(choice) for choice in _choices(block, inner)]
         return f"{shown} is not one of {', '.join(known)}{_close(document.get(*whole), known)}"
-    if kind == "greater_than_equal":
-        return f"{shown} is too small; at least {about.get('ge')}"
-    if kind == "less_than_equal":
-        return f"{shown} is too large; at most {about.get('le')}"
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"{shown} is too {words} {about.get(bound)}"
     if kind == "string_pattern_mismatch":
         return f"{shown} does not fit: {_description(block, inner)}"
     if kind == "value_error":
         return f"{shown} {about.get('error')}"
+    if kind in ("int_type", "float_type", "bool_type") and _is_quoted(document.get(*whole)):
+        return f"{shown} stands in quotes, which make it text; remove them"
     return f"{shown} {_PLAIN.get(kind, 'is not what belongs here')}"
+
+
+def _is_quoted(value: Any) -> bool:
+    """Whether a text would be a number, or true or false, without its quotes."""
+    return isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?|true|false", value) is not None
 
 
 def _close(value: Any, known: list[str]) -> str:

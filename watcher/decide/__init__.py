@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from watcher.decide import drift, orders, rollback, rollout, settle, tidy
+from watcher.decide import drift, evaluation, orders, rollback, rollout, settle, tidy
 from watcher.decide.tell import tell
 from watcher.decide.world import Decision, World
 from watcher.snapshot import Snapshot
-from watcher.values import Call, Mode, Verdict
+from watcher.values import Call, Example, Mode, Verb, Verdict, Version
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decision", "asked", "decide"]
 
 Rule = Callable[[World], Decision | None]
 
@@ -28,26 +28,45 @@ CHAIN: tuple[Rule, ...] = (
     orders.rejudge,
     tidy.tag,
     tidy.retire,
+    evaluation.evaluate,
     tidy.nominate,
 )
 """The first rule that applies decides. `roll_out` answers whenever there is a challenger, `converge` when not."""
 
-ADVICE: tuple[Rule, ...] = (orders.model_gone, orders.rejudge, tidy.tag, tidy.left_over, tidy.nominate)
+ADVICE: tuple[Rule, ...] = (
+    orders.model_gone,
+    orders.rejudge,
+    tidy.tag,
+    tidy.left_over,
+    evaluation.evaluate,
+    tidy.nominate,
+)
 """What is left of the chain in `mode: advise`: verdicts, and nothing that moves."""
 
 
 LETS_PASS: Mapping[Rule, tuple[Rule, ...]] = {
-    drift.converge: (tidy.tag,),
-    tidy.retire: (tidy.nominate,),
+    drift.converge: (tidy.tag, evaluation.evaluate),
+    tidy.retire: (evaluation.evaluate, tidy.nominate),
+    evaluation.evaluate: (tidy.nominate,),
 }
-"""Rules that may wait without holding up others: a target out of reach keeps no verdict from being written, and a
-stray that cannot be removed keeps no winner from its rollout."""
+"""Rules that may wait without holding up others: a target out of reach keeps no verdict from being written, a stray
+that cannot be removed and an evaluation that cannot be started keep no winner from its rollout."""
 
 
 def decide(snapshot: Snapshot, verdicts: Mapping[int, Verdict], now: float) -> Decision:
     """One step of one model."""
     world = settle.stamp(World(snapshot, verdicts, now, snapshot.record))
     return tell(world, _chain(world))
+
+
+def asked(snapshot: Snapshot, now: float) -> Version | None:
+    """The version that a probe would ask now, were there something to ask it with; None where another step is due.
+
+    For a snapshot of which nothing is judged. Whoever reads the example asks here, so that when to read it and when
+    to probe cannot differ.
+    """
+    step = decide(replace(snapshot, example=Example(b"")), {}, now).step
+    return snapshot.version(step.version) if step.verb is Verb.PROBE else None
 
 
 def _chain(world: World) -> Decision:
@@ -90,6 +109,7 @@ def _rest(world: World) -> Decision:
     times = [tidy.keep_warm(world), *(v.until for v in world.verdicts.values())]
     if any(v.call is Call.WAITS for v in world.verdicts.values()):
         times.append(world.now + world.snapshot.evidence_every)
-    until = min((t for t in times if t is not None and t > world.now), default=None)
-    decision = world.wait("nothing_to_do", until=until)
+    until = min((t for t in times if t is not None), default=None)
+    under_way = evaluation.under_way(world)
+    decision = world.wait("evaluating", under_way, until) if under_way else world.wait("nothing_to_do", until=until)
     return replace(decision, record=replace(decision.record, held_since=None))

@@ -8,9 +8,9 @@ from typing import Any
 
 from watcher.decide.settle import live_of
 from watcher.ports import Line
-from watcher.record import Attempts, Probed, Record
+from watcher.record import Attempts, Moved, Probed, Record
 from watcher.snapshot import Snapshot
-from watcher.values import NOTHING, Observed, Probe, Step, Verb
+from watcher.values import NOTHING, Crown, Observed, Probe, Step, Verb
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 600.0
@@ -46,7 +46,7 @@ def done(
     snapshot: Snapshot, record: Record, step: Step, probe: Probe | None, now: float, about: Mapping[str, Any]
 ) -> After:
     """The step had its effect: forget its failed tries, remember what only this worker knows."""
-    name = snapshot.watched.name
+    name, place = snapshot.watched.name, step.target or ""
     attempts = {slot: tried for slot, tried in record.attempts.items() if slot != step.slot}
     if step.verb is Verb.LAUNCH:
         # Forgotten when the release is seen ready: until then another launch of it is another try.
@@ -57,6 +57,9 @@ def done(
     lines = [Line(now, name, "done", step.target, step.version, step.reason, _about(step, about))]
     if step.crown is not None:
         record = replace(record, n=max(record.n, step.crown.n))
+        if step.crown.crowned != (snapshot.marks.crown or Crown()).crowned:
+            # Once more: the verb may have taken long, and the old release is kept warm from here on.
+            record = replace(record, crowned_at=now)
     if step.verb is Verb.NOMINATE:
         version = snapshot.version(step.version)
         record = replace(
@@ -88,16 +91,14 @@ def done(
         lines.append(
             Line(now, name, "crowned", version=step.version, data={"version": step.version, "previous": previous})
         )
-    elif step.verb is Verb.LAUNCH and step.target:
-        asked_again = {k: v for k, v in record.probed.items() if k != step.target}
-        record = replace(record, probed=asked_again, launched={**record.launched, step.target: now})
-    elif step.verb is Verb.PROBE and step.target and probe is not None:
-        outcome = _probed(step, probe, now)
-        record = replace(record, probed={**record.probed, step.target: outcome})
-    elif step.verb is Verb.SHIFT and step.target:
-        serving = _serving(snapshot, step)
-        record = replace(record, live={**record.live, step.target: serving})
-        lines.append(Line(now, name, "live", step.target, step.version, step.reason, {"weights": serving}))
+    elif step.verb is Verb.LAUNCH:
+        asked_again = {k: v for k, v in record.probed.items() if k != place}
+        record = replace(record, probed=asked_again, launched={**record.launched, place: now})
+    elif probe is not None:
+        record = replace(record, probed={**record.probed, place: _probed(step, probe, now)})
+    elif step.verb is Verb.SHIFT:
+        record, told = _shifted(snapshot, record, step, now)
+        lines.extend(told)
     return After(record, tuple(lines), now)
 
 
@@ -129,15 +130,39 @@ def _probed(step: Step, probe: Probe, now: float) -> Probed:
 
 def _about(step: Step, about: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {"verb": str(step.verb), "slot": step.slot, "release": step.release, "detail": step.detail}
-    if step.weights or step.verb is Verb.SHIFT:
+    if step.verb in (Verb.SHIFT, Verb.MIRROR):
         plain["weights"] = dict(step.weights)
     if step.call is not None:
         plain["call"] = str(step.call)
     return {key: value for key, value in {**plain, **about}.items() if value not in (None, "")}
 
 
-def _serving(snapshot: Snapshot, step: Step) -> dict[str, int]:
-    for view in snapshot.targets:
-        if view.target.name == step.target and isinstance(view.seen, Observed):
-            return live_of(replace(view.seen, weights=step.weights))
-    return {}
+def _shifted(snapshot: Snapshot, record: Record, step: Step, now: float) -> tuple[Record, tuple[Line, ...]]:
+    """What the target serves by this step is told now, or remembered until it is seen to."""
+    place = step.target or ""
+    # What was not seen is never shifted.
+    seen = {view.target.name: view.seen for view in snapshot.targets if isinstance(view.seen, Observed)}[place]
+    serving = live_of(replace(seen, weights=step.weights))
+    asked = Moved(step.version, step.reason, serving, _answered(seen), _mirrored(seen))
+    if seen.delayed:
+        return replace(record, moved={**record.moved, place: asked}), ()
+    line = Line(now, snapshot.watched.name, "live", step.target, step.version, step.reason, asked.told)
+    return replace(record, live={**record.live, place: serving}), (line,)
+
+
+def _answered(seen: Observed) -> dict[str, dict[str, int]]:
+    """Version -> what it answered on a target since the change before this one, as it was counted just before it."""
+    return {
+        str(release.version): {"requests": release.traffic.requests, "errors": release.traffic.errors}
+        for release in seen.releases
+        if release.ours and seen.weights.get(release.name) and release.traffic.available
+    }
+
+
+def _mirrored(seen: Observed) -> Mapping[str, float | None]:
+    """What a mirror that ends with this change found, nothing where there was none."""
+    copies = seen.mirrored
+    if copies is None:
+        return NOTHING
+    versions = {release.name: release.version for release in seen.releases}
+    return {"version": versions.get(copies.release), **copies.figures}

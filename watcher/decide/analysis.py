@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from watcher.decide.world import found, mirrored
 from watcher.record import Record
 from watcher.snapshot import TargetView
-from watcher.values import Analysis, Observed, Traffic
+from watcher.values import Analysis, Mirrored, Traffic
 
 
 class Outcome(StrEnum):
@@ -37,16 +38,15 @@ def share(traffic: Traffic) -> float:
 def analyse(
     view: TargetView, champion: str | None, challenger: str, rules: Analysis, record: Record, *, baked: bool
 ) -> Analysed:
-    """Compare two releases of one endpoint.
+    """Compare two releases of one endpoint, on live requests, or on copies of them where they are mirrored.
 
     Errors are judged as soon as there are `min_requests` answers, latency only after the bake (a young process
     is slow for other reasons). At full weight the champion answers nothing: then its last figures are the
     baseline, and without those its error share counts as zero, which is the stricter way.
     """
-    if not isinstance(view.seen, Observed):
-        return Analysed(Outcome.INCONCLUSIVE, "target_unseen", view.target.name)
-    new = _traffic(view.seen, challenger)
-    old = _traffic(view.seen, champion) if champion else Traffic()
+    copies = mirrored(view, challenger)
+    new = _traffic(view, challenger) if copies is None else copies.traffic
+    old = _traffic(view, champion) if champion else Traffic()
     if not new.available or not old.available:
         return Analysed(Outcome.INCONCLUSIVE, "traffic_unknown", view.target.name)
     kept = record.baseline.get(view.target.name, {})
@@ -57,19 +57,39 @@ def analyse(
         detail = f"{view.target.name}: {new.requests} of {rules.min_requests} requests"
         return Analysed(Outcome.INCONCLUSIVE, "too_few_requests", detail)
     if share(new) - old_share > rules.max_error_increase:
+        requests = "requests" if copies is None else "mirrored requests"
         detail = (
-            f"{view.target.name}: {new.errors} of {new.requests} requests failed ({share(new):.1%}), "
+            f"{view.target.name}: {new.errors} of {new.requests} {requests} failed ({share(new):.1%}), "
             f"champion {old_share:.1%}, allowed +{rules.max_error_increase:.1%}"
         )
         return Analysed(Outcome.BAD, "analysis_errors", detail)
     if baked and new.p95_ms is not None and old_p95 is not None and new.p95_ms > rules.max_p95_ratio * old_p95:
         detail = (
-            f"{view.target.name}: p95 {new.p95_ms:.1f} ms, champion {old_p95:.1f} ms, allowed {rules.max_p95_ratio:g}×"
+            f"{view.target.name}: p95 {new.p95_ms:.1f} ms{' of copies' if copies else ''}, "
+            f"champion {old_p95:.1f} ms, allowed {rules.max_p95_ratio:g}×"
         )
         return Analysed(Outcome.BAD, "analysis_latency", detail)
+    if copies is not None and rules.max_disagreement is not None:
+        disputed = _disagreement(view, copies, rules.max_disagreement, rules.min_requests)
+        if disputed is not None:
+            return disputed
     return Analysed(Outcome.GOOD, baseline=(share(old), old.p95_ms) if comparable else None)
 
 
-def _traffic(seen: Observed, release: str) -> Traffic:
-    found = seen.release(release)
-    return found.traffic if found else Traffic()
+def _disagreement(view: TargetView, copies: Mirrored, most: float, least: int) -> Analysed | None:
+    """None where enough answers were compared, and not too many of them differ."""
+    if copies.compared < least:
+        detail = f"{view.target.name}: {copies.compared} of {least} mirrored answers compared"
+        return Analysed(Outcome.INCONCLUSIVE, "too_few_requests", detail)
+    if copies.disagreed <= most * copies.compared:
+        return None
+    detail = (
+        f"{view.target.name}: {copies.disagreed} of {copies.compared} mirrored answers differ from the champion's "
+        f"({copies.disagreed / copies.compared:.1%}), allowed {most:.1%}"
+    )
+    return Analysed(Outcome.BAD, "analysis_disagreement", detail)
+
+
+def _traffic(view: TargetView, release: str) -> Traffic:
+    seen = found(view, release)
+    return seen.traffic if seen else Traffic()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from watcher.decide.world import Decision, World, name_of, sooner, state, weight, whole
+from watcher.decide.world import Decision, World, found, name_of, sooner, state, weight, whole
 from watcher.snapshot import TargetView
-from watcher.values import Call, Observed, State, Unseen, Verb, Version
+from watcher.values import Call, State, Unseen, Verb, Version
 
 FIRST_LOOK = 0.05
 LONGEST_LOOK = 30.0
@@ -28,32 +28,27 @@ def converge(world: World) -> Decision | None:
 
 def impossible_order(world: World) -> Decision | None:
     """An order that some target says can never be met is tagged so; from then on `previous` is what is desired."""
-    champion = world.champion
-    if champion is None or world.crown.met or world.unmet:
+    if world.crown.met or world.unmet:
         return None
-    failed = _impossible(world, champion)
+    failed = _impossible(world)
     if failed is None:
         return None
+    ordered = world.snapshot.marks.champion
     told = world.line(
-        "unmet",
-        version=champion.number,
-        reason="order_unmet",
-        data={"detail": failed, "previous": world.crown.previous},
+        "unmet", version=ordered, reason="order_unmet", data={"detail": failed, "previous": world.crown.previous}
     )
-    tag = world.saying(told)
-    return tag.do(Verb.TAG, "order_unmet", version=champion.number, call=Call.UNMET, detail=failed)
+    return world.saying(told).do(Verb.TAG, "order_unmet", version=ordered, call=Call.UNMET, detail=failed)
 
 
-def _impossible(world: World, desired: Version) -> str | None:
+def _impossible(world: World) -> str | None:
     """Why the order can never be met, in the words of the first target that said so; None while it may be."""
-    release = name_of(desired)
+    release = name_of(world.champion) or ""
     for view in world.targets:
         # A release that failed before this order was given is started once more.
-        tried_now = view.target.name in world.record.launched
-        if tried_now and state(view, release) is State.FAILED and isinstance(view.seen, Observed):
-            found = view.seen.release(release or "")
-            return f"{view.target.name}: {found.detail if found else 'failed'}"
-        tried = world.tried(Verb.LAUNCH, view, release or "")
+        tried_now, seen = view.target.name in world.record.launched, found(view, release)
+        if tried_now and seen is not None and seen.state is State.FAILED:
+            return f"{view.target.name}: {seen.detail}"
+        tried = world.tried(Verb.LAUNCH, view, release)
         if tried is not None and tried.terminal:
             return f"{view.target.name}: {tried.why}"
     return None
@@ -70,6 +65,8 @@ def obstacle(world: World, view: TargetView) -> Decision | None:
         return world.wait("target_refuses", f"{view.target.name}: {view.seen.problem}", again)
     if not view.seen.adopted:
         return world.wait("not_adopted", view.target.name, again)
+    if view.seen.moving:
+        return world.wait("target_moving", view.target.name, world.now + _pause(world, view))
     return None
 
 
@@ -97,15 +94,24 @@ def heal(world: World, view: TargetView, desired: Version) -> Decision | None:
 def bring_up(world: World, view: TargetView, version: Version, reason: str) -> Decision | None:
     """Launch a release or wait for it, None once it is ready. A failed one is launched again, with backoff."""
     release, target = name_of(version) or "", view.target.name
-    found = state(view, release)
-    if found is State.READY:
+    there = state(view, release)
+    if there is State.READY:
         return None
-    if found is State.STARTING:
+    if there is State.STARTING:
         since = world.record.launched.get(target, world.now)
         pause = min(max(0.1 * (world.now - since), FIRST_LOOK), LONGEST_LOOK)
         world = world.remembering(launched={**world.record.launched, target: since})
         return world.wait("launching", f"v{version.number} on {target}", world.now + pause)
+    if target in world.record.probed:
+        # Before the launch and not after it: who dies in between would leave the old answer for the new release.
+        world = world.remembering(probed={k: v for k, v in world.record.probed.items() if k != target})
     return world.do(Verb.LAUNCH, reason, target=target, version=version.number, release=release)
+
+
+def _pause(world: World, view: TargetView) -> float:
+    """Seconds until a slow change is looked at again: longer, the longer it takes."""
+    phase = world.record.phases.get(view.target.name)
+    return min(max(0.1 * (world.now - (phase.since if phase else world.now)), 1.0), LONGEST_LOOK)
 
 
 def to_champion(world: World, view: TargetView) -> Decision | None:
@@ -118,8 +124,6 @@ def to_champion(world: World, view: TargetView) -> Decision | None:
         return heal(world, view, desired)
     if world.crown.crowned is not None:
         return None
-    if isinstance(view.seen, Observed) and not view.seen.weights:
-        return None
     blocked = obstacle(world, view)
     if blocked is not None:
         return blocked
@@ -128,4 +132,4 @@ def to_champion(world: World, view: TargetView) -> Decision | None:
 
 def off(view: TargetView, release: str | None) -> bool:
     """Whether a target was seen and gives this release nothing."""
-    return not isinstance(view.seen, Unseen) and weight(view, release) == 0
+    return not isinstance(view.seen, Unseen) and weight(view, release) == 0 and not view.seen.moving

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from watcher.decide.world import Decision, World, name_of, whole
-from watcher.values import NOTHING, Call, Observed, SeenRelease, Unseen, Verb
+from watcher.decide.world import ALL, Decision, World, name_of, releases, weight, weights, whole
+from watcher.values import NOTHING, Call, Observed, SeenRelease, Verb
 
 
 def model_gone(world: World) -> Decision | None:
     """Keep serving: a model that is not there, or whose crown cannot be read, is no reason to move anything."""
     marks, again = world.snapshot.marks, world.now + world.snapshot.evidence_every
     if not marks.exists:
-        return world.wait("model_gone", until=again)
+        empty = all(isinstance(view.seen, Observed) and not view.seen.weights for view in world.targets)
+        # With nothing at stake nobody looks again: a model of that name would be found by the change poll.
+        return world.wait("model_gone", until=None if empty and world.record.rollout is None else again)
     if marks.problem is not None:
         return world.wait("crown_unreadable", marks.problem, again)
     return None
@@ -30,10 +32,8 @@ def champion_missing(world: World) -> Decision | None:
         return world.wait("champion_missing", f"v{world.crown.crowned} was crowned last", again)
     ours = {name_of(world.challenger), name_of(world.snapshot.version(world.record.rollout))}
     for view in world.targets:
-        if not isinstance(view.seen, Observed):
-            continue
-        deleted = {r.name for r in view.seen.releases if r.ours and r.key and r.key == world.record.rollout_key}
-        if set(view.seen.weights) - ours - deleted:
+        deleted = {r.name for r in releases(view) if r.key == world.record.rollout_key != ""}
+        if set(weights(view)) - ours - deleted:
             return world.wait("champion_missing", f"{view.target.name} serves a release that nothing marks", again)
     return None
 
@@ -43,12 +43,15 @@ def acknowledge(world: World) -> Decision | None:
     champion, crown = world.champion, world.crown
     if champion is None or champion.number == crown.crowned:
         return None
+    owed = _owed(world)
+    if owed is not None and not owed.waits:
+        return owed
     if champion.number == world.snapshot.marks.challenger and champion.call is Call.WINS:
         mended = world.next_crown(
             crowned=champion.number,
             previous=crown.crowned,
             floor=max(crown.floor, crown.crowned or 0),
-            met=all(whole(view, name_of(champion)) for view in world.targets),
+            met=all(whole(view, name_of(champion) or "") for view in world.targets),
             displaced=None,
         )
         told = world.line(
@@ -71,28 +74,38 @@ def acknowledge(world: World) -> Decision | None:
     return world.do(Verb.ACKNOWLEDGE, "order_acknowledged", version=champion.number, crown=ordered)
 
 
+def _owed(world: World) -> Decision | None:
+    """A version that reigned and was never called anything is tagged before the crown that names it is overwritten.
+
+    Later nothing would lead to it any more: what was acknowledged counts as settled.
+    """
+    crown, marks = world.crown, world.snapshot.marks
+    for number in (crown.displaced, crown.previous):
+        found = world.snapshot.version(number)
+        if found is not None and found.call is None and found.number not in (marks.champion, marks.challenger):
+            return world.do(Verb.TAG, "tag_verdict", version=number, call=Call.DISPLACED)
+    return None
+
+
 def _served(world: World) -> int | None:
     """The one version that every target serves; else what was last known to be whole everywhere."""
     crown = world.crown
     served: set[int | None] = set()
     for view in world.targets:
-        if isinstance(view.seen, Unseen) or len(view.seen.weights) != 1:
-            served.add(None)
-            continue
-        (name,) = view.seen.weights
-        release = view.seen.release(name)
+        serving = [release for release in releases(view) if weight(view, release.name) == ALL]
         # What was never crowned is no place to go back to, even where it serves everywhere.
-        crowned = release is not None and release.version != world.record.rollout and _is_known(world, release)
-        served.add(release.version if release is not None and crowned else None)
+        known = [r.version for r in serving if r.version != world.record.rollout and _is_known(world, r)]
+        served.add(known[0] if known else None)
     if len(served) == 1 and None not in served:
         return served.pop()
-    return crown.crowned if crown.met and crown.crowned is not None else crown.previous
+    last = crown.crowned if crown.met else crown.previous
+    return None if world.gone(last) else last
 
 
 def _is_known(world: World, release: SeenRelease) -> bool:
     """Whether a release of ours is of a version that the registry has now: numbers are used again."""
     version = world.snapshot.version(release.version)
-    return release.ours and version is not None and version.identity.key == release.key
+    return version is not None and version.identity.key == release.key
 
 
 def champion_is_challenger(world: World) -> Decision | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from watcher.decide.drift import off, to_champion
 from watcher.decide.settle import forget_rollout
-from watcher.decide.world import Decision, World, name_of, sooner
+from watcher.decide.world import Decision, World, name_of, releases, sooner
 from watcher.values import Call, Verb, Version
 
 
@@ -16,12 +16,14 @@ def confirm(world: World) -> Decision | None:
     if challenger is None or challenger.call is Call.WINS or world.crown.floor >= challenger.number:
         return None
     if challenger.call is not None:
-        return roll_back(world, "challenger_failed", f"its verdict is {challenger.call}")
-    verdict = world.verdicts.get(challenger.number)
-    if verdict is not None and verdict.call is Call.WINS:
+        return roll_back(world, challenger.number, "challenger_failed", f"its verdict is {challenger.call}")
+    verdict = world.verdicts[challenger.number]
+    if verdict.call is Call.WINS:
         return world.do(Verb.TAG, "confirmed", version=challenger.number, call=Call.WINS)
-    why = f"its verdict is now {verdict.call}: {verdict.reason}" if verdict else "it cannot be judged"
-    return world.do(Verb.UNMARK, "unmark", version=challenger.number, detail=why)
+    why = f"its verdict is now {verdict.call}: {verdict.reason}"
+    # It counted as decided while it was tagged; without its mark nothing else would have it read again.
+    again = world.remembering(settled=min(world.record.settled, challenger.number - 1))
+    return again.do(Verb.UNMARK, "unmark", version=challenger.number, detail=why)
 
 
 def lost(world: World) -> Decision | None:
@@ -29,20 +31,18 @@ def lost(world: World) -> Decision | None:
     number = world.record.rollout
     if number is None:
         return None
-    if world.snapshot.marks.challenger is None:
-        return roll_back(world, world.record.rolled_back or "challenger_removed")
+    # First, since registries differ in whether a deleted version takes its aliases along.
     if world.gone(number):
-        return roll_back(world, world.record.rolled_back or "challenger_gone")
+        return roll_back(world, number, world.record.rolled_back or "challenger_gone")
+    if world.snapshot.marks.challenger is None:
+        return roll_back(world, number, world.record.rolled_back or "challenger_removed")
     if number <= world.crown.floor:
-        return roll_back(world, world.record.rolled_back or "order_acknowledged")
+        return roll_back(world, number, world.record.rolled_back or "order_acknowledged")
     return None
 
 
-def roll_back(world: World, reason: str, detail: str = "") -> Decision:
+def roll_back(world: World, number: int, reason: str, detail: str = "") -> Decision:
     """The next step of the way back. The first one raises the floor, so that no crash can send it forward again."""
-    number = world.record.rollout
-    if number is None:
-        raise ValueError("nothing is being rolled out")
     challenger = world.snapshot.version(number)
     begun = world.record.rolled_back != ""
     if not begun:
@@ -74,10 +74,6 @@ def _leave(world: World, number: int, challenger: Version | None) -> Decision:
 
 def _release_of(world: World) -> str | None:
     """Name of a deleted challenger's release, by the identity that was remembered when its rollout began."""
-    if not world.record.rollout_key:
-        return None
-    for view in world.targets:
-        for seen in getattr(view.seen, "releases", ()):
-            if seen.ours and seen.key == world.record.rollout_key:
-                return str(seen.name)
-    return None
+    # A foreign release has no key, and neither has a rollout of which only the mark was ever seen.
+    names = [r.name for view in world.targets for r in releases(view) if r.key == world.record.rollout_key != ""]
+    return names[0] if names else None

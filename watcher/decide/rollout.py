@@ -5,17 +5,14 @@ from __future__ import annotations
 from watcher.decide.analysis import Outcome, analyse
 from watcher.decide.drift import bring_up, obstacle
 from watcher.decide.rollback import roll_back
-from watcher.decide.world import Decision, World, name_of, sooner, state, weight
+from watcher.decide.world import ALL, Decision, World, found, mirrored, name_of, sooner, weight, weights
 from watcher.record import Phase
 from watcher.snapshot import TargetView
-from watcher.values import Kind, Observed, State, Unseen, Verb, Version
-
-ALL = 100
-"""Percent of a target's traffic."""
+from watcher.values import Kind, State, Verb, Version
 
 
 def roll_out(world: World) -> Decision | None:
-    """Launch everywhere, probe everywhere, canary in lockstep, jobs, crown."""
+    """Launch everywhere, probe everywhere, mirror, canary in lockstep, jobs, crown."""
     challenger = world.challenger
     if challenger is None:
         return None
@@ -27,12 +24,18 @@ def roll_out(world: World) -> Decision | None:
         return bad
     world = _clock(world)
     if world.record.held_since is None and _late(world):
-        return roll_back(world, "rollout_deadline", f"not crowned within {world.snapshot.watched.rollout.deadline:g} s")
+        late = f"It was not crowned within {world.snapshot.watched.rollout.deadline:g} s"
+        return roll_back(world, challenger.number, "rollout_deadline", late)
     healing = [step for view in world.targets if (step := _heal(world, view, challenger)) is not None]
-    if healing:
+    busy = bool(healing) and all(step.step.reason == "target_moving" for step in healing)
+    if healing and not busy:
         return sooner(healing)
     if world.snapshot.marks.hold is not None:
-        return world.wait("held", f"held: {world.snapshot.marks.hold}")
+        # Looked at by itself too: a hold that came and went between two sweeps of the marks has moved no mark.
+        again = world.now + world.snapshot.evidence_every
+        return world.wait("held", f"held: {world.snapshot.marks.hold}", again)
+    if busy:
+        return sooner([*healing, *_launches(world, challenger)])
     for stage in (_launch, _probe, _canary, _switch):
         decision = stage(world, challenger)
         if decision is not None:
@@ -43,31 +46,32 @@ def roll_out(world: World) -> Decision | None:
 def _failed(world: World, challenger: Version) -> Decision | None:
     release = name_of(challenger) or ""
     for view in world.targets:
-        if isinstance(view.seen, Observed) and state(view, release) is State.FAILED:
-            seen = view.seen.release(release)
-            return roll_back(world, "challenger_failed", f"{view.target.name}: {seen.detail if seen else ''}")
+        seen = found(view, release)
+        if seen is not None and seen.state is State.FAILED:
+            return roll_back(world, challenger.number, "challenger_failed", f"{view.target.name}: {seen.detail}")
         for verb, reason in ((Verb.LAUNCH, "launch_failed"), (Verb.PROBE, "probe_failed")):
             tried = world.tried(verb, view, release)
             if tried is not None and tried.terminal:
-                return roll_back(world, reason, f"{view.target.name}: {tried.why}")
+                return roll_back(world, challenger.number, reason, f"{view.target.name}: {tried.why}")
         probed = world.record.probed.get(view.target.name)
-        if probed is not None and probed.release == release and not probed.ok:
-            return roll_back(world, "probe_failed", f"{view.target.name}: {probed.detail}")
+        if probed is not None and not probed.ok:
+            return roll_back(world, challenger.number, "probe_failed", f"{view.target.name}: {probed.detail}")
     return None
 
 
 def _bad(world: World, challenger: Version) -> Decision | None:
-    """A canary that fails its analysis goes back at once, in the middle of its bake and under a hold too."""
+    """A canary, or its mirror, that fails its analysis goes back at once, in mid bake and under a hold too."""
     champion, release = name_of(world.champion), name_of(challenger) or ""
     rules = world.snapshot.watched.rollout
     for view in world.targets:
-        if champion is None or view.target.shape is not Kind.ENDPOINT or weight(view, release) == 0:
+        asked = any((weight(view, release), mirrored(view, release)))
+        if champion is None or view.target.shape is not Kind.ENDPOINT or not asked:
             continue
         phase = world.record.phases.get(view.target.name, Phase("", world.now))
         baked = world.now >= phase.since + rules.bake
-        found = analyse(view, champion, release, rules.analysis, world.record, baked=baked)
-        if found.outcome is Outcome.BAD:
-            return roll_back(world, found.reason, found.detail)
+        said = analyse(view, champion, release, rules.analysis, world.record, baked=baked)
+        if said.outcome is Outcome.BAD:
+            return roll_back(world, challenger.number, said.reason, said.detail)
     return None
 
 
@@ -105,8 +109,6 @@ def _heal(world: World, view: TargetView, challenger: Version) -> Decision | Non
     if blocked is not None:
         return blocked
     champion, release = world.champion, name_of(challenger) or ""
-    if isinstance(view.seen, Unseen):
-        return None
     if champion is not None:
         up = bring_up(world, view, champion, "drift_launch")
         if up is not None:
@@ -115,7 +117,7 @@ def _heal(world: World, view: TargetView, challenger: Version) -> Decision | Non
     allowed = (
         [_split(kept, release, percent) for percent in (0, *stages(world, view))] if kept else [{}, {release: ALL}]
     )
-    if dict(view.seen.weights) in allowed:
+    if dict(weights(view)) in allowed:
         return None
     back = {kept: ALL} if kept else {}
     return world.do(
@@ -129,17 +131,20 @@ def _heal(world: World, view: TargetView, challenger: Version) -> Decision | Non
 
 
 def _launch(world: World, challenger: Version) -> Decision | None:
-    steps = [step for view in world.targets if (step := bring_up(world, view, challenger, "launch")) is not None]
+    steps = _launches(world, challenger)
     return sooner(steps) if steps else None
 
 
+def _launches(world: World, challenger: Version) -> list[Decision]:
+    """What is to be launched, or is coming up, on targets that can take it now: slow ones come up side by side."""
+    free = [view for view in world.targets if obstacle(world, view) is None]
+    return [step for view in free if (step := bring_up(world, view, challenger, "launch")) is not None]
+
+
 def _probe(world: World, challenger: Version) -> Decision | None:
-    release = name_of(challenger) or ""
     for view in world.targets:
-        probed = world.record.probed.get(view.target.name)
-        if probed is not None and probed.release == release and probed.ok:
-            continue
-        return _ask(world, view, challenger)
+        if view.target.name not in world.record.probed:
+            return _ask(world, view, challenger)
     return None
 
 
@@ -151,6 +156,37 @@ def _ask(world: World, view: TargetView, challenger: Version) -> Decision:
     )
 
 
+def _mirror(world: World, endpoints: list[TargetView], challenger: Version, kept: str) -> World | Decision:
+    """Before anyone is given its answers: a full bake and a good analysis of copies of every endpoint's requests."""
+    release, percent = name_of(challenger) or "", world.snapshot.watched.rollout.mirror
+    unable = [view.target.name for view in endpoints if not view.mirrors]
+    if unable:
+        again = world.now + world.snapshot.evidence_every
+        return world.wait("cannot_mirror", f"v{challenger.number} on {', '.join(unable)}", again)
+    for view in endpoints:
+        copies = mirrored(view, release)
+        if copies is None or copies.percent != percent:
+            return world.do(
+                Verb.MIRROR,
+                "mirror_step",
+                target=view.target.name,
+                version=challenger.number,
+                release=release,
+                weights={release: percent},
+            )
+    return _baked(world, endpoints, challenger, kept)
+
+
+def _baked(world: World, endpoints: list[TargetView], challenger: Version, kept: str) -> World | Decision:
+    """The world with its baselines once each of these endpoints is through its bake."""
+    for view in endpoints:
+        decision = _bake(world, view, challenger, kept)
+        if isinstance(decision, Decision):
+            return decision
+        world = decision
+    return world
+
+
 def _canary(world: World, challenger: Version) -> Decision | None:
     """Shift the endpoint that is furthest behind, each step after a full bake and a good analysis of all."""
     release, kept = name_of(challenger) or "", name_of(world.champion)
@@ -159,12 +195,13 @@ def _canary(world: World, challenger: Version) -> Decision | None:
         return None
     behind = min(weight(view, release) for view in endpoints)
     if kept is not None:
-        for view in endpoints:
-            if weight(view, release) > 0:
-                decision = _bake(world, view, challenger, kept)
-                if isinstance(decision, Decision):
-                    return decision
-                world = decision
+        ahead = [view for view in endpoints if weight(view, release) > 0]
+        # A canary that was undone everywhere begins with its mirror again.
+        mirrors = not ahead and world.snapshot.watched.rollout.mirror > 0
+        through = _mirror(world, endpoints, challenger, kept) if mirrors else _baked(world, ahead, challenger, kept)
+        if isinstance(through, Decision):
+            return through
+        world = through
     for view in endpoints:
         now_at = weight(view, release)
         if now_at == behind and now_at < ALL:
@@ -184,21 +221,24 @@ def _bake(world: World, view: TargetView, challenger: Version, kept: str) -> Wor
     """Wait for the bake and the analysis of one endpoint; the world with its baseline once both are done."""
     rollout, release = world.snapshot.watched.rollout, name_of(challenger) or ""
     phase = world.record.phases.get(view.target.name, Phase("", world.now))
-    ends, percent = phase.since + rollout.bake, weight(view, release)
+    ends, copies = phase.since + rollout.bake, mirrored(view, release)
+    at = f"v{challenger.number} at {weight(view, release)}%"
+    if copies is not None:
+        at = f"v{challenger.number} is given copies of {copies.percent}%"
     baked = world.now >= ends
-    found = analyse(view, kept, release, rollout.analysis, world.record, baked=baked)
+    said = analyse(view, kept, release, rollout.analysis, world.record, baked=baked)
     if not baked:
-        detail = f"v{challenger.number} at {percent}% of {view.target.name}"
-        return world.wait("baking", detail, min(ends, world.now + max(rollout.bake / 10, 0.1)))
-    if found.outcome is Outcome.INCONCLUSIVE:
-        probed = world.record.probed.get(view.target.name)
+        again = min(ends, world.now + max(rollout.bake / 10, 0.1))
+        detail = f"{at} of {view.target.name}"
+        return world.wait("mirroring", detail, again) if copies else world.wait("baking", detail, again)
+    if said.outcome is Outcome.INCONCLUSIVE:
         again = world.now + min(max(rollout.bake / 10, 0.1), 30.0)
         if rollout.analysis.no_traffic != "probe":
-            return world.wait(found.reason, f"v{challenger.number} at {percent}%", again)
-        if probed is None or probed.at < ends:
+            return world.wait(said.reason, at, again)
+        if world.record.probed[view.target.name].at < ends:
             return _ask(world, view, challenger)
-    if found.baseline is not None:
-        errors, p95 = found.baseline
+    if said.baseline is not None:
+        errors, p95 = said.baseline
         kept_figures = {"errors": errors} | ({"p95_ms": p95} if p95 is not None else {})
         world = world.remembering(baseline={**world.record.baseline, view.target.name: kept_figures})
     return world

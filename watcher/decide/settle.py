@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from watcher.decide.world import Decision, World
-from watcher.record import Phase
+from watcher.ports import Line
+from watcher.record import Moved, Phase
 from watcher.values import FINAL, NOTHING, Marks, Mode, Observed, State, Step, Verb, Version
 
 NEWEST_AT_FIRST_SIGHT = 20
@@ -14,8 +16,9 @@ NEWEST_AT_FIRST_SIGHT = 20
 
 def stamp(world: World) -> World:
     """Remember when versions, approvals and the state of targets were first seen, and what is live."""
-    world = _targets(_versions(world))
-    world = world.remembering(settled=_settled(world, world.record.settled), n=max(world.record.n, world.crown.n))
+    world = _looks(_targets(_versions(world)))
+    settled = _settled(world, world.record.settled)
+    world = world.remembering(settled=settled, turn=world.snapshot.turn, n=max(world.record.n, world.crown.n))
     if world.unmet:
         # Whatever a person does next is a new try: a launch of before says nothing about it.
         world = world.remembering(launched=NOTHING)
@@ -43,13 +46,16 @@ def _versions(world: World) -> World:
         if mark:
             approved.setdefault(f"{key}={mark}", world.now)
     gone = {number for number in world.snapshot.versions if world.gone(number)}
-    first_seen = {key: at for key, at in first_seen.items() if int(key.partition("-")[0]) not in gone}
+    first_seen, approved = (
+        {key: at for key, at in times.items() if int(key.partition("-")[0]) not in gone}
+        for times in (first_seen, approved)
+    )
     return world.saying(*fresh).remembering(first_seen=first_seen, approved=approved)
 
 
 def _targets(world: World) -> World:
     phases, live, lines = dict(world.record.phases), dict(world.record.live), []
-    attempts = dict(world.record.attempts)
+    attempts, moved = dict(world.record.attempts), dict(world.record.moved)
     for view in world.targets:
         if not isinstance(view.seen, Observed):
             continue
@@ -62,8 +68,24 @@ def _targets(world: World) -> World:
         serving = live_of(view.seen)
         if live.get(name, NOTHING) != serving:
             live[name] = serving
-            lines.append(world.line("live", target=name, reason="observed", data={"weights": serving}))
-    return world.saying(*lines).remembering(phases=phases, live=live, attempts=attempts)
+            lines.append(_live(world, name, serving, moved.pop(name, None)))
+    return world.saying(*lines).remembering(phases=phases, live=live, attempts=attempts, moved=moved)
+
+
+def _live(world: World, target: str, serving: Mapping[str, int], asked: Moved | None) -> Line:
+    """The line of what a target serves: of our own shift where these are its weights, else of what was found."""
+    if asked is None or asked.weights != serving:
+        return world.line("live", target=target, reason="observed", data={"weights": serving})
+    return world.line("live", target=target, version=asked.version, reason=asked.reason, data=asked.told)
+
+
+def _looks(world: World) -> World:
+    """How often each holdout was looked at: the evaluator's own count may be lost, this one only with it."""
+    looks = dict(world.record.looks)
+    for evaluated in world.snapshot.evaluations.values():
+        if (found := evaluated.comparison) is not None:
+            looks[found.data] = max(found.look, looks.get(found.data, 0))
+    return world if looks == world.record.looks else world.remembering(looks=looks)
 
 
 def phase_key(seen: Observed) -> str:
@@ -74,9 +96,9 @@ def phase_key(seen: Observed) -> str:
 def live_of(seen: Observed) -> dict[str, int]:
     """Version number (or the name of a foreign release) -> percent."""
     serving: dict[str, int] = {}
+    ours = {release.name: str(release.version) for release in seen.releases if release.ours}
     for name, percent in seen.weights.items():
-        release = seen.release(name)
-        label = str(release.version) if release and release.ours else name
+        label = ours.get(name, name)
         serving[label] = serving.get(label, 0) + percent
     return serving
 
@@ -85,9 +107,8 @@ def believe(world: World) -> World | Decision:
     """Rules 1 and 4: disagreement with the ledger waits for one staleness interval, then the registry is right."""
     marks, record = world.snapshot.marks, world.record
     older = world.crown.n < record.n
-    other = record.rollout is not None and marks.challenger != record.rollout
-    unknown = record.rollout is None and marks.challenger is not None
-    if not (older or other or unknown):
+    other = marks.challenger != record.rollout
+    if not (older or other):
         return world if record.stale_since is None else world.remembering(stale_since=None)
     since = record.stale_since if record.stale_since is not None else world.now
     world = world.remembering(stale_since=since)
@@ -96,7 +117,7 @@ def believe(world: World) -> World | Decision:
     if older:
         # A re-created model has lost its crown: what was known of its versions is not about these.
         world = world.remembering(n=world.crown.n, settled=-1, first_seen=NOTHING, approved=NOTHING, attempts=NOTHING)
-    if marks.challenger is not None and (other or unknown):
+    if other and marks.challenger is not None:
         challenger = world.challenger
         world = world.remembering(
             rollout=marks.challenger,
@@ -130,8 +151,8 @@ def _ended(world: World) -> bool:
     rollout = world.record.rollout
     if rollout == world.snapshot.marks.champion:
         return True
-    if rollout is not None and world.gone(rollout):
-        return world.crown.floor >= rollout
+    if world.gone(rollout):
+        return world.crown.floor >= (rollout or 0)
     version = world.snapshot.version(rollout)
     return version is not None and (version.call in FINAL or version.call is None)
 
@@ -150,6 +171,8 @@ def _settled(world: World, before: int) -> int:
     marks, snapshot = world.snapshot.marks, world.snapshot
     reigns = marks.champion if snapshot.watched.mode is Mode.ADVISE else world.crown.crowned
     settled = before if 0 <= before <= snapshot.newest else first_look(marks, snapshot.newest)
+    if marks.crown is None:
+        settled = min(settled, first_look(marks, snapshot.newest))
     while settled < snapshot.newest:
         found = snapshot.versions.get(settled + 1)
         if found is None:

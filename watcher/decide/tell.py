@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import json
+from dataclasses import fields, replace
 
 from watcher.decide.world import Decision, World
 from watcher.ports import Line
-from watcher.values import Verdict
+from watcher.record import changed, left_behind
+from watcher.values import Finding, Observed, SeenRelease, State, Verdict, Wrote
 
-QUIET = frozenset({"nothing_to_do", "backoff", "launching", "roll_back_done", "stale_read", "young_ledger"})
+QUIET = frozenset(
+    {
+        "nothing_to_do",
+        "backoff",
+        "launching",
+        "evaluating",
+        "target_moving",
+        "roll_back_done",
+        "stale_read",
+        "young_ledger",
+    }
+)
 """Waits that pass by themselves, or are told by the line of what failed."""
+_FINDING = tuple(field.name for field in fields(Finding) if field.name != "until")
+LEFT = "The settings no longer name this target: what serves there goes on, unseen and unmoved"
 
 
 def tell(world: World, decision: Decision) -> Decision:
@@ -23,11 +38,54 @@ def tell(world: World, decision: Decision) -> Decision:
         if told.get(name) != text:
             told[name] = text
             lines.append(world.line("verdict", version=number, reason=verdict.reason, data=verdict_data(verdict)))
-    judged = {f"verdict:{v.identity.key}" for v in world.verdicts.values()}
     if world.verdicts:
-        told = {k: v for k, v in told.items() if not k.startswith("verdict:") or k in judged}
-    decision = replace(decision, lines=tuple(lines), record=replace(decision.record, told=told))
+        # Of those whose turn it was not, what was told is still so; and of all while a rollout keeps them from being
+        # judged.
+        kept = {*decision.record.first_seen, *(v.identity.key for v in world.verdicts.values())}
+        told = {k: v for k, v in told.items() if not k.startswith("verdict:") or k.removeprefix("verdict:") in kept}
+    left = left_behind(decision.record, (target.name for target in world.snapshot.watched.targets))
+    told = {k: v for k, v in told.items() if not k.startswith("left:") or k.removeprefix("left:") in left}
+    for name, weights in left.items():
+        text = json.dumps(weights, sort_keys=True)
+        if told.get(f"left:{name}") != text:
+            told[f"left:{name}"] = text
+            data = {"state": "left", "weights": dict(weights), "detail": LEFT}
+            lines.append(world.line("told", target=name, reason="target_left", data=data))
+    written = _written(world)
+    told = {k: v for k, v in told.items() if not k.startswith("wrote:") or k in written}
+    for key, (target, release, wrote) in written.items():
+        text = f"{wrote.rows}"
+        if told.get(key) != text:
+            told[key] = text
+            lines.append(world.line("wrote", target=target, version=release.version, data=wrote_data(wrote)))
+    decision = replace(decision, lines=tuple(lines), record=changed(decision.record, told=told))
     return mention(decision, world.record.told.get("wait"), world.name, world.now)
+
+
+def _written(world: World) -> dict[str, tuple[str, SeenRelease, Wrote]]:
+    """What jobs wrote with releases that they run no more, by the key under which it is told."""
+    found = {}
+    for view in world.targets:
+        if not isinstance(view.seen, Observed):
+            continue
+        if any(r.state is not State.READY for r in view.seen.releases if view.seen.weights.get(r.name)):
+            continue  # the pointer is moved, and the job may still write with what it ran before
+        for release in view.seen.releases:
+            if release.ours and release.wrote is not None and not view.seen.weights.get(release.name):
+                found[f"wrote:{view.target.name}:{release.key}"] = (view.target.name, release, release.wrote)
+    return found
+
+
+def wrote_data(wrote: Wrote) -> dict[str, object]:
+    """JSON values of what a job wrote, for the history."""
+    return {
+        "rows": wrote.rows,
+        "since": wrote.since,
+        "until": wrote.until,
+        "where": wrote.where,
+        "folders": list(wrote.folders),
+        "commits": list(wrote.commits or ()),
+    }
 
 
 def mention(decision: Decision, before: str | None, model: str, now: float) -> Decision:
@@ -42,7 +100,7 @@ def mention(decision: Decision, before: str | None, model: str, now: float) -> D
             lines = (*lines, told_now)
     elif not decision.waits or step.reason == "nothing_to_do":
         told.pop("wait", None)
-    return replace(decision, lines=lines, record=replace(decision.record, told=told))
+    return replace(decision, lines=lines, record=changed(decision.record, told=told))
 
 
 def verdict_data(verdict: Verdict) -> dict[str, object]:
@@ -52,7 +110,7 @@ def verdict_data(verdict: Verdict) -> dict[str, object]:
         "reason": verdict.reason,
         "score": verdict.score,
         "findings": [
-            {k: v for k, v in asdict(finding).items() if k != "until"} | {"call": str(finding.call)}
+            {name: getattr(finding, name) for name in _FINDING} | {"call": str(finding.call)}
             for finding in verdict.findings
         ],
     }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from watcher.decide.drift import obstacle
-from watcher.decide.world import Decision, World, name_of, weight
-from watcher.values import FINAL, Call, Mode, Unseen, Verb
+from watcher.decide.world import Decision, World, found, name_of, releases
+from watcher.values import FINAL, Call, Mode, Verb
 
 
 def tag(world: World) -> Decision | None:
@@ -37,10 +37,10 @@ def retire(world: World) -> Decision | None:
     warm_until = world.record.crowned_at + world.snapshot.watched.rollout.keep_warm
     waiting: Decision | None = None
     for view in world.targets:
-        if isinstance(view.seen, Unseen) or obstacle(world, view) is not None:
+        if obstacle(world, view) is not None:
             continue
-        for release in view.seen.releases:
-            if not release.ours or release.name in keep or weight(view, release.name):
+        for release in releases(view):
+            if not release.ours or release.name in keep:
                 continue
             if release.name == previous and world.now < warm_until:
                 continue
@@ -59,22 +59,20 @@ def keep_warm(world: World) -> float | None:
     until = world.record.crowned_at + world.snapshot.watched.rollout.keep_warm
     if previous is None or until <= world.now:
         return None
-    held = any(not isinstance(v.seen, Unseen) and v.seen.release(previous) for v in world.targets)
+    held = any(found(view, previous) for view in world.targets)
     return until if held else None
 
 
 def nominate(world: World) -> Decision | None:
-    """Rule 12: the best of the winners, once orders are met, no person holds the model, and it may be moved."""
+    """Rule 12: the best of the winners, once orders are met and every target may be moved; a held model has none."""
     winners = [v for v in world.verdicts.values() if v.call is Call.WINS]
     if not winners:
         return None
     best = max(winners, key=lambda v: (v.score if v.score is not None else float("-inf"), v.identity.version))
     if world.snapshot.watched.mode is Mode.ADVISE:
-        return world.wait("advise_only", f"v{best.identity.version} wins")
-    if world.unmet or not world.crown.met:
+        return world.remembering(leader=best.identity.version).wait("advise_only", f"v{best.identity.version} wins")
+    if not world.crown.met:
         return world.wait("winner_waits", "an order is not met", world.now + world.snapshot.evidence_every)
-    if world.snapshot.marks.hold is not None:
-        return world.wait("held", f"held: {world.snapshot.marks.hold}")
     for view in world.targets:
         blocked = obstacle(world, view)
         if blocked is not None:

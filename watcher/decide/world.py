@@ -8,21 +8,25 @@ from typing import Any
 
 from watcher.naming import release_name
 from watcher.ports import Line
-from watcher.record import Attempts, Record
+from watcher.record import Attempts, Record, changed
 from watcher.snapshot import Snapshot, TargetView
 from watcher.values import (
     NOTHING,
     Call,
     Crown,
     Gone,
+    Mirrored,
     Observed,
+    SeenRelease,
     State,
     Step,
-    Unseen,
     Verb,
     Verdict,
     Version,
 )
+
+ALL = 100
+"""Percent of a target's traffic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +89,17 @@ class World:
         return self.champion
 
     def gone(self, number: int | None) -> bool:
-        return number is not None and isinstance(self.snapshot.versions.get(number), Gone)
+        return isinstance(self.snapshot.versions.get(number), Gone) if number is not None else False
 
     def line(self, event: str, **about: Any) -> Line:
         return Line(at=self.now, model=self.name, event=event, **about)
 
     def saying(self, *lines: Line) -> World:
-        return replace(self, lines=self.lines + lines)
+        return replace(self, lines=self.lines + lines) if lines else self
 
     def remembering(self, **changes: Any) -> World:
-        return replace(self, record=replace(self.record, **changes))
+        record = changed(self.record, **changes)
+        return self if record is self.record else replace(self, record=record)
 
     def do(  # noqa: PLR0913 the fields of a step, by name
         self,
@@ -131,17 +136,35 @@ class World:
         return replace(self.crown, n=max(self.crown.n, self.record.n) + 1, **changes)
 
 
-def state(view: TargetView, release: str | None) -> State | None:
+def releases(view: TargetView) -> tuple[SeenRelease, ...]:
+    """Everything that is there, nothing where the target was not seen."""
+    return view.seen.releases if isinstance(view.seen, Observed) else ()
+
+
+def weights(view: TargetView) -> Mapping[str, int]:
+    """Release name -> percent, empty where the target was not seen."""
+    return view.seen.weights if isinstance(view.seen, Observed) else NOTHING
+
+
+def found(view: TargetView, release: str) -> SeenRelease | None:
+    """One release on a target; None where it is not there or the target was not seen."""
+    return next((seen for seen in releases(view) if seen.name == release), None)
+
+
+def state(view: TargetView, release: str) -> State | None:
     """State of a release on a target; None where it is not there or the target was not seen."""
-    if release is None or isinstance(view.seen, Unseen):
-        return None
-    found = view.seen.release(release)
-    return found.state if found else None
+    seen = found(view, release)
+    return seen.state if seen else None
 
 
 def weight(view: TargetView, release: str | None) -> int:
     """Percent that a release gets on a target, 0 where the target was not seen."""
-    return view.seen.weights.get(release, 0) if release and isinstance(view.seen, Observed) else 0
+    return weights(view).get(release or "", 0)
+
+
+def mirrored(view: TargetView, release: str) -> Mirrored | None:
+    """What a release without traffic answered to copies of live requests, None where it gets none."""
+    return view.seen.copies(release) if isinstance(view.seen, Observed) else None
 
 
 def name_of(version: Version | None) -> str | None:
@@ -149,12 +172,10 @@ def name_of(version: Version | None) -> str | None:
     return release_name(version.identity) if version else None
 
 
-def whole(view: TargetView, release: str | None) -> bool:
+def whole(view: TargetView, release: str) -> bool:
     """Whether the target serves this release and nothing else, and the release is ready."""
-    if isinstance(view.seen, Unseen):
-        return False
-    wanted = {release: 100} if release else {}
-    return dict(view.seen.weights) == wanted and (release is None or state(view, release) is State.READY)
+    settled = isinstance(view.seen, Observed) and not view.seen.moving
+    return settled and dict(weights(view)) == {release: ALL} and state(view, release) is State.READY
 
 
 def sooner(decisions: list[Decision]) -> Decision:

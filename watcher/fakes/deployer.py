@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from watcher.errors import Conflict, Terminal
+from watcher.errors import Conflict, Terminal, Transient
 from watcher.fakes.faults import Faults
-from watcher.values import Example, Observed, Probe, Release, SeenRelease, State, Target, Traffic, Version
+from watcher.values import (
+    Example,
+    Kind,
+    Mirrored,
+    Observed,
+    Probe,
+    Release,
+    SeenRelease,
+    State,
+    Target,
+    Traffic,
+    Version,
+    Wrote,
+)
 
 WHOLE = 100
 """Percent."""
@@ -37,6 +49,12 @@ class Place:
     writes: int = 0
     since: float = 0.0
     adopted: bool = True
+    mirror: tuple[str, int] | None = None
+    """Release and percent of the requests that are copied to it."""
+    coming: dict[str, int] | None = None
+    """Weights that were accepted and are not in force yet."""
+    at: float = 0.0
+    """When they will be."""
 
 
 @dataclass
@@ -47,6 +65,8 @@ class FakeDeployer:
     atomic: bool = True
     lease: float = 5.0
     launch_seconds: float = 1.0
+    shift_seconds: float = 0.0
+    """How long weights take to be in force; meanwhile the target takes no other change."""
     requests_per_second: float = 50.0
     places: dict[str, Place] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
@@ -55,9 +75,18 @@ class FakeDeployer:
     mute: dict[int, str] = field(default_factory=dict)
     """Version -> why its probe fails."""
     error_share: dict[int, float] = field(default_factory=dict)
-    p95_ms: dict[int, float] = field(default_factory=dict)
+    p95_ms: dict[int, float | None] = field(default_factory=dict)
+    """Version -> its latency instead of 10 ms, None where the provider has none."""
+    disagrees: dict[int, float] = field(default_factory=dict)
+    """Version -> share of its mirrored answers that differ."""
+    apply_seconds: float = 0.0
+    """Until a stream runs what its pointer was moved to."""
+    wrote: dict[int, Wrote] = field(default_factory=dict)
+    """Version -> what a job wrote with it, as the job says."""
     blind: bool = False
     """Whether the provider of traffic figures is out."""
+    untold: set[int] = field(default_factory=set)
+    """Versions of which alone it has no figures."""
     launches: list[tuple[str, str]] = field(default_factory=list)
     """(target, identity key) of every launch that started something."""
 
@@ -73,6 +102,9 @@ class FakeDeployer:
     def shift(self, target: Target, weights: Mapping[str, int], seen: str) -> None:
         self.faults.run("shift", target.key, lambda: self._shift(target, dict(weights), seen))
 
+    def mirror(self, target: Target, name: str, percent: int, seen: str) -> None:
+        self.faults.run("mirror", target.key, lambda: self._mirror(target, name, percent, seen))
+
     def retire(self, target: Target, name: str) -> None:
         self.faults.run("retire", target.key, lambda: self._retire(target, name))
 
@@ -86,7 +118,11 @@ class FakeDeployer:
         return [problem] if problem else []
 
     def _place(self, target: Target) -> Place:
-        return self.places.setdefault(target.place, Place(target.model, target.owner, since=self.clock()))
+        place = self.places.setdefault(target.place, Place(target.model, target.owner, since=self.clock()))
+        if place.coming is not None and self.clock() >= place.at:
+            place.weights, place.coming, place.since = place.coming, None, place.at
+            place.mirror = None
+        return place
 
     def _problem(self, target: Target) -> str | None:
         place = self._place(target)
@@ -100,7 +136,16 @@ class FakeDeployer:
         """The target as it is, past every scripted fault."""
         place = self._place(target)
         seen = tuple(self._seen(place, target, name) for name in sorted(place.releases))
-        return Observed(seen, dict(place.weights), str(place.writes), place.adopted, self._problem(target))
+        return Observed(
+            seen,
+            dict(place.weights),
+            str(place.writes),
+            place.adopted,
+            self._problem(target),
+            mirrored=self._mirrored(place),
+            moving=place.coming is not None,
+            delayed=self.shift_seconds > 0,
+        )
 
     def _seen(self, place: Place, target: Target, name: str) -> SeenRelease:
         placed = place.releases[name]
@@ -109,11 +154,19 @@ class FakeDeployer:
             name,
             placed.version,
             placed.key if ours else "",
-            self._state(placed),
+            self._applied(place, target, name, placed),
             ours,
             placed.failed or "",
             self._traffic(place, name, placed),
+            self.wrote.get(placed.version) if target.shape is not Kind.ENDPOINT else None,
         )
+
+    def _applied(self, place: Place, target: Target, name: str, placed: Placed) -> State:
+        """As `_state`; a stream that was moved to a release has to apply it first."""
+        state = self._state(placed)
+        waits = target.shape is Kind.STREAM and name in place.weights
+        late = waits and self.clock() < place.since + self.apply_seconds
+        return State.STARTING if late and state is State.READY else state
 
     def _state(self, placed: Placed) -> State:
         if placed.failed is not None:
@@ -122,15 +175,33 @@ class FakeDeployer:
 
     def _traffic(self, place: Place, name: str, placed: Placed) -> Traffic:
         percent = place.weights.get(name, 0)
-        requests = int((self.clock() - place.since) * self.requests_per_second * percent / 100)
-        share = self.error_share.get(placed.version, 0.0)
-        p95 = self.p95_ms.get(placed.version, 10.0) if requests else None
-        return Traffic(requests, int(requests * share), p95, available=not self.blind)
+        return self._counted(placed.version, (self.clock() - place.since) * self.requests_per_second * percent / WHOLE)
+
+    def _counted(self, version: int, asked: float) -> Traffic:
+        requests = int(asked)
+        p95 = self.p95_ms.get(version, 10.0) if requests else None
+        told = not self.blind and version not in self.untold
+        return Traffic(requests, int(requests * self.error_share.get(version, 0.0)), p95, available=told)
+
+    def _mirrored(self, place: Place) -> Mirrored | None:
+        if place.mirror is None:
+            return None
+        name, percent = place.mirror
+        version = place.releases[name].version
+        traffic = self._counted(version, (self.clock() - place.since) * self.requests_per_second * percent / WHOLE)
+        answered = traffic.requests - traffic.errors
+        return Mirrored(
+            name, percent, traffic, compared=answered, disagreed=int(answered * self.disagrees.get(version, 0.0))
+        )
 
     def _refuse(self, target: Target) -> None:
         problem = self._problem(target)
         if problem:
             raise Terminal(f"{target.name} cannot be moved: {problem}")
+
+    def _busy(self, target: Target) -> None:
+        if self._place(target).coming is not None:
+            raise Transient(f"{target.name} is being changed")
 
     def _launch(self, release: Release) -> None:
         self._refuse(release.target)
@@ -140,6 +211,7 @@ class FakeDeployer:
             raise Conflict(f"{release.name} is there with another identity or owner")
         if there is not None and there.failed is None:
             return
+        self._busy(release.target)
         failed = self.broken.get(release.version.number)
         place.releases[release.name] = Placed(
             release.version.number, key, release.target.owner, self.clock() + self.launch_seconds, failed
@@ -163,10 +235,31 @@ class FakeDeployer:
         for name in weights:
             if name not in place.releases or self._state(place.releases[name]) is not State.READY:
                 raise Conflict(f"{name} is not ready")
-        self._write(place, weights)
+        self._busy(target)
+        if self.shift_seconds:
+            place.coming = {name: percent for name, percent in weights.items() if percent}
+            place.at = self.clock() + self.shift_seconds
+            place.writes += 1
+        else:
+            self._write(place, weights)
+
+    def _mirror(self, target: Target, name: str, percent: int, seen: str) -> None:
+        self._refuse(target)
+        place = self._place(target)
+        if str(place.writes) != seen:
+            raise Conflict(f"{target.name} changed since it was observed")
+        if name not in place.releases or self._state(place.releases[name]) is not State.READY:
+            raise Conflict(f"{name} is not ready")
+        if place.weights.get(name):
+            raise Conflict(f"{name} is live")
+        self._busy(target)
+        place.mirror = (name, percent)
+        place.writes += 1
+        place.since = self.clock()
 
     def _write(self, place: Place, weights: dict[str, int]) -> None:
         place.weights = {name: percent for name, percent in weights.items() if percent}
+        place.coming = place.mirror = None
         place.writes += 1
         place.since = self.clock()
 
@@ -176,12 +269,19 @@ class FakeDeployer:
             return
         if place.weights.get(name) or place.releases[name].owner != target.owner:
             raise Conflict(f"{name} is live or not ours")
+        self._busy(target)
+        self._remove(place, name)
+
+    @staticmethod
+    def _remove(place: Place, name: str) -> None:
         del place.releases[name]
+        if place.mirror is not None and place.mirror[0] == name:
+            place.mirror = None
 
     def lose(self, target: Target, name: str) -> None:
         """Somebody else deletes a release, with whatever weight it had."""
         place = self._place(target)
-        del place.releases[name]
+        self._remove(place, name)
         self._write(place, {n: w for n, w in place.weights.items() if n != name})
 
     def meddle(self, target: Target, weights: Mapping[str, int]) -> None:
@@ -198,13 +298,25 @@ class FakeDeployer:
 
     def snapshot(self) -> Any:
         """The whole state, to be given to `restore`."""
-        return copy.deepcopy(self.places), list(self.launches)
+        return _copied(self.places), list(self.launches)
 
     def restore(self, state: Any) -> None:
         places, launches = state
-        self.places, self.launches = copy.deepcopy(places), list(launches)
+        self.places, self.launches = _copied(places), list(launches)
 
     def serving(self, target: Target) -> dict[int, int]:
         """Version -> percent, for assertions."""
         place = self._place(target)
         return {place.releases[name].version: percent for name, percent in place.weights.items()}
+
+
+def _copied(places: Mapping[str, Place]) -> dict[str, Place]:
+    return {
+        key: replace(
+            place,
+            releases={name: replace(placed) for name, placed in place.releases.items()},
+            weights=dict(place.weights),
+            coming=None if place.coming is None else dict(place.coming),
+        )
+        for key, place in places.items()
+    }

@@ -27,10 +27,14 @@ class Model:
         highest = max(self.highest, version.number)
         return Model(replace(self.marks, newest=max(versions)), versions, touched, highest)
 
-    def without_version(self, number: int, updated_ms: int) -> Model:
-        """With a version deleted; aliases stay."""
+    def without_version(self, number: int, updated_ms: int, *, aliases: bool) -> Model:
+        """With a version deleted, and its aliases where `aliases` says so."""
         versions = {n: v for n, v in self.versions.items() if n != number}
-        return Model(replace(self.marks, newest=max(versions, default=0)), versions, updated_ms, self.highest)
+        marks = replace(self.marks, newest=max(versions, default=0))
+        if aliases:
+            kept = {a: None if getattr(marks, a) == number else getattr(marks, a) for a in ("champion", "challenger")}
+            marks = replace(marks, champion=kept["champion"], challenger=kept["challenger"])
+        return Model(marks, versions, updated_ms, self.highest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class World:
         return World({**self.models, model.marks.name: model}, self.evidence)
 
     def without_model(self, name: str) -> World:
-        return World({n: m for n, m in self.models.items() if n != name}, self.evidence)
+        evidence = {identity: known for identity, known in self.evidence.items() if identity.name != name}
+        return World({n: m for n, m in self.models.items() if n != name}, evidence)
 
     def with_evidence(self, evidence: EvidenceOf) -> World:
         return World(self.models, {**self.evidence, evidence.identity: evidence})

@@ -5,14 +5,17 @@ Every state is a value that is never changed, only replaced: a snapshot costs no
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from watcher.errors import Conflict, Terminal
 from watcher.fakes.models import Model, World, evidence_of, measured
+from watcher.registry.tags import short
 from watcher.values import (
     NOTHING,
     Artifacts,
@@ -33,8 +36,20 @@ T = TypeVar("T")
 When = Literal["before", "between", "after"]
 
 _REMEMBERED = 64
-_ALIAS = re.compile(r"[\w\-]{1,255}")
-_RESERVED = re.compile(r"(?i)latest|v\d+")
+# With $, as MLflow has them: a line break at the end passes.
+_ALIAS = re.compile(r"[\w\-]+$")
+_RESERVED = re.compile(r"(?i:latest)\Z|[vV]\d+$")
+_LONGEST_ALIAS = 255
+_TAG = re.compile(r"[/\w.\- :]*$")
+_INVALID, _MISSING, _THERE = "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
+
+
+class Refused(Terminal):
+    """What people ask for and MLflow does not do; `code` is the error code that it answers with."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,8 @@ class FakeRegistry:
 
     def __init__(self, clock: Callable[[], float], staleness: float = 0.0) -> None:
         self.staleness = staleness
+        self.dangling = True
+        """Whether aliases of a deleted version stay behind, as they do before MLflow 3.17."""
         self.stale_writes = 0
         """Reads answer from so many writes ago."""
         self.stale_compare = False
@@ -67,6 +84,8 @@ class FakeRegistry:
         """Given the verb and its rows, the rows that a listing shows instead: fewer, or in another order."""
         self.calls: deque[tuple[Any, ...]] = deque(maxlen=10_000)
         """Verb and arguments of the last calls of a port, in order."""
+        self.any_name = False
+        """Whether models and tags may have names that MLflow refuses, as in another registry."""
         self._clock = clock
         self._world = World(NOTHING)
         self._past: deque[World] = deque(maxlen=_REMEMBERED)
@@ -101,8 +120,7 @@ class FakeRegistry:
     def marks(self, names: Iterable[str]) -> Mapping[str, Marks]:
         wanted = tuple(names)
         self._enter("marks", *wanted)
-        models = self._seen().models
-        rows = [models[name].marks for name in wanted if name in models]
+        rows = [self._marks_of(self._seen(), name) for name in wanted]
         return self._leave("marks", {m.name: m for m in self.listing("marks", rows)})
 
     def names(self) -> Sequence[str]:
@@ -113,16 +131,18 @@ class FakeRegistry:
 
     def read(self, name: str) -> Marks:
         self._enter("read", name)
-        return self._leave("read", _marks(self._seen(), name))
+        return self._leave("read", self._marks_of(self._seen(), name))
 
     def version(self, name: str, version: int) -> Version | Gone:
         self._enter("version", name, version)
+        self._named(name)
         model = self._seen().models.get(name)
         found = model.versions.get(version) if model else None
         return self._leave("version", found or Gone(version))
 
     def versions(self, name: str, above: int, most: int = 200) -> Sequence[Version]:
         self._enter("versions", name, above, most)
+        self._named(name)
         model = self._seen().models.get(name)
         there = sorted(model.versions.values(), key=_number, reverse=True) if model else []
         newest = [v for v in there if v.number > above][:most]
@@ -138,7 +158,7 @@ class FakeRegistry:
             if not same or now.champion not in {expect.champion, version}:
                 raise Conflict(f"the marks of {name!r} changed")
             if now.champion != version:
-                self._needs(name, version, Conflict)
+                self._still(name, version)
                 self._mark(name, champion=version)
             self._between("crown")
             self._mark(name, crown=crown, problem=None)
@@ -152,7 +172,7 @@ class FakeRegistry:
             if not same:
                 raise Conflict(f"the marks of {name!r} changed")
             if version is not None:
-                self._needs(name, version, Conflict)
+                self._still(name, version)
             self._mark(name, challenger=version)
         self._leave("challenge", None)
 
@@ -167,12 +187,13 @@ class FakeRegistry:
 
     def tag(self, name: str, version: int, call: Call | None) -> None:
         self._enter("tag", name, version, call)
-        self._needs(name, version, Conflict)
+        self._still(name, version)
         if call is not None:
             self._tag_version(name, version, "watcher.verdict", call.value)
         else:
             self._tag_version(name, version, "watcher.verdict", None)
             self._between("tag")
+            self._still(name, version)
             self._tag_version(name, version, "watcher.rejudge", None)
         self._leave("tag", None)
 
@@ -180,26 +201,26 @@ class FakeRegistry:
 
     def set_champion(self, name: str, version: int) -> None:
         self._enter("set_champion", name, version)
-        self._needs(name, version, Terminal)
+        self._needs(name, version)
         self._mark(name, champion=version)
         self._leave("set_champion", None)
 
     def hold(self, name: str, who: str | None) -> None:
         self._enter("hold", name, who)
         self._model(name)
-        self._mark(name, hold=who)
+        self._mark(name, hold=None if who is None else short(who))
         self._leave("hold", None)
 
     def rejudge(self, name: str, version: int) -> None:
         self._enter("rejudge", name, version)
-        self._needs(name, version, Terminal)
+        self._needs(name, version)
         self._tag_version(name, version, "watcher.rejudge", "yes")
         self._leave("rejudge", None)
 
     def approve(self, name: str, version: int, tag: str, who: str) -> None:
         self._enter("approve", name, version, tag, who)
-        self._needs(name, version, Terminal)
-        self._tag_version(name, version, tag, who)
+        self._needs(name, version)
+        self._tag_version(name, version, tag, short(who))
         self._leave("approve", None)
 
     # Evidence
@@ -212,9 +233,10 @@ class FakeRegistry:
     # A person, or a training job
 
     def create_model(self, name: str) -> None:
-        """Register a model, without versions. Terminal where it is there already."""
+        """Register a model, without versions. `Refused` where it is there already."""
+        self._named(name)
         if name in self._world.models:
-            raise Terminal(f"the registered model {name!r} exists already")
+            raise Refused(f"the registered model {name!r} exists already", _THERE)
         now = self._now_ms()
         self._become(self._world.with_model(Model(Marks(name), NOTHING, now, 0)))
 
@@ -241,7 +263,8 @@ class FakeRegistry:
         number = model.highest + 1
         at = self._now_ms() if created_ms is None else created_ms
         identity = Identity(name, number, at, source or f"models:/m-{self._world.writes:032x}")
-        version = _tagged(Version(identity, status, artifact_uri=f"memory:/{name}/{number}"), dict(tags))
+        place = source if source and not source.startswith("models:/") else f"memory:/{name}/{number}"
+        version = _tagged(Version(identity, status, place), dict(tags))
         known = evidence or evidence_of(identity, metrics, signature, facts)
         changed = model.with_version(version, at)
         self._become(self._world.with_model(changed).with_evidence(replace(known, identity=identity)))
@@ -249,25 +272,28 @@ class FakeRegistry:
 
     def set_status(self, name: str, version: int, status: Status) -> None:
         """Finish or fail a registration."""
-        found = self._needs(name, version, Terminal)
+        found = self._needs(name, version)
         self._become(self._world.with_model(self._model(name).with_version(replace(found, status=status))))
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Point an alias to an existing version; only `champion` and `challenger` are looked at."""
-        if not _ALIAS.fullmatch(alias) or _RESERVED.fullmatch(alias):
-            raise Terminal(f"{alias!r} cannot be an alias")
-        self._needs(name, version, Terminal)
+        _can_be_alias(alias)
+        self._model(name)
+        if _RESERVED.match(alias):
+            raise Refused(f"the alias {alias!r} is reserved", _INVALID)
+        self._needs(name, version)
         self._alias(name, alias, version)
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Remove an alias; one that is not there is no error."""
+        _can_be_alias(alias)
         self._model(name)
         self._alias(name, alias, None)
 
     def delete_version(self, name: str, version: int) -> None:
-        """Delete a version. As over HTTP, an alias to it stays behind, dangling; the number is not used again."""
-        self._needs(name, version, Terminal)
-        model = self._model(name).without_version(version, self._now_ms())
+        """Delete a version; its number is not used again."""
+        self._needs(name, version)
+        model = self._model(name).without_version(version, self._now_ms(), aliases=not self.dangling)
         self._become(self._world.with_model(model))
 
     def delete_model(self, name: str) -> None:
@@ -278,8 +304,11 @@ class FakeRegistry:
     def rename(self, name: str, new_name: str) -> None:
         """Rename a model; its versions, aliases and tags go with it."""
         model = self._model(name)
-        if new_name in self._world.models:
-            raise Terminal(f"the registered model {new_name!r} exists already")
+        if not new_name.strip():
+            raise Refused("a registered model needs a name", "INTERNAL_ERROR")
+        self._named(new_name)
+        if new_name in self._world.models and new_name != name:
+            raise Refused(f"the registered model {new_name!r} exists already", _THERE)
         self._become(self._world.renamed(model, new_name, self._now_ms()))
 
     def set_crown(self, name: str, crown: Crown | None) -> None:
@@ -294,12 +323,15 @@ class FakeRegistry:
 
     def set_tag(self, name: str, version: int, key: str, value: str) -> None:
         """Write a tag on a version."""
-        self._needs(name, version, Terminal)
+        self._model(name)
+        if not self.any_name and (not _TAG.match(key) or _not_unique(key)):
+            raise Refused(f"{key!r} cannot be the key of a tag", _INVALID)
+        self._needs(name, version)
         self._tag_version(name, version, key, value)
 
     def delete_tag(self, name: str, version: int, key: str) -> None:
         """Remove a tag from a version; one that is not there is no error."""
-        self._needs(name, version, Terminal)
+        self._needs(name, version)
         self._tag_version(name, version, key, None)
 
     def log_metric(
@@ -322,8 +354,18 @@ class FakeRegistry:
         ago = min(self.stale_writes, len(self._past))
         return self._past[-ago] if ago else self._world
 
+    def _named(self, name: str) -> None:
+        """Raise `Refused` where no registered model can have this name."""
+        if not (self.any_name or _can_be_model(name)):
+            raise Refused(f"no registered model can be called {name!r}", _INVALID)
+
+    def _marks_of(self, world: World, name: str) -> Marks:
+        self._named(name)
+        model = world.models.get(name)
+        return model.marks if model else Marks(name, exists=False)
+
     def _compared(self, name: str) -> Marks:
-        now = _marks(self._seen() if self.stale_compare else self._world, name)
+        now = self._marks_of(self._seen() if self.stale_compare else self._world, name)
         if not now.exists:
             raise Conflict(f"the registered model {name!r} does not exist any more")
         return now
@@ -349,17 +391,26 @@ class FakeRegistry:
         self._world = replace(world, writes=self._world.writes + 1)
 
     def _model(self, name: str) -> Model:
+        self._named(name)
         model = self._world.models.get(name)
         if model is None:
-            raise Terminal(f"there is no registered model {name!r}")
+            raise Refused(f"there is no registered model {name!r}", _MISSING)
         return model
 
-    def _needs(self, name: str, version: int, otherwise: type[Terminal | Conflict]) -> Version:
+    def _needs(self, name: str, version: int) -> Version:
+        self._named(name)
         model = self._world.models.get(name)
         found = model.versions.get(version) if model else None
         if found is None:
-            raise otherwise(f"there is no version {version} of {name!r}")
+            raise Refused(f"there is no version {version} of {name!r}", _MISSING)
         return found
+
+    def _still(self, name: str, version: int) -> None:
+        """Raise `Conflict` where the version is gone."""
+        try:
+            self._needs(name, version)
+        except Refused as refused:
+            raise Conflict(str(refused)) if refused.code == _MISSING else refused from None
 
     def _mark(self, name: str, **marks: Any) -> None:
         model = self._model(name)
@@ -378,13 +429,25 @@ class FakeRegistry:
         self._become(self._world.with_model(model.with_version(_tagged(found, tags))))
 
     def _evidence(self, name: str, version: int, change: Callable[[EvidenceOf], EvidenceOf]) -> None:
-        identity = self._needs(name, version, Terminal).identity
+        identity = self._needs(name, version).identity
         self._become(self._world.with_evidence(change(self._world.evidence[identity])))
 
 
-def _marks(world: World, name: str) -> Marks:
-    model = world.models.get(name)
-    return model.marks if model else Marks(name, exists=False)
+@lru_cache(maxsize=1_024)
+def _can_be_model(name: str) -> bool:
+    return bool(name.strip()) and "/" not in name and ":" not in name and not _not_unique(name)
+
+
+def _not_unique(path: str) -> bool:
+    """Whether a file system would take this for another path, or for one outside its folder."""
+    norm = posixpath.normpath(path)
+    return norm != path or norm == "." or norm.startswith(("..", "/"))
+
+
+def _can_be_alias(alias: str) -> None:
+    """Raise `Refused` where no alias can have this name."""
+    if not _ALIAS.match(alias) or len(alias) > _LONGEST_ALIAS:
+        raise Refused(f"{alias!r} cannot be an alias", _INVALID)
 
 
 def _number(version: Version) -> int:

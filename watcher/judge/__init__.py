@@ -14,8 +14,9 @@ from watcher.errors import UserError
 from watcher.judge.artifacts import above_floor, artifacts_present, evidence_readable, flavors_allowed, registered
 from watcher.judge.case import Case, case_of
 from watcher.judge.environment import environment_fits
+from watcher.judge.evaluation import evaluated, not_trained_on, slices_hold
 from watcher.judge.evidence import evidence_complete, same_data
-from watcher.judge.gates import approved, not_held, old_enough
+from watcher.judge.gates import approved, in_window, not_held, old_enough
 from watcher.judge.metrics import guards_hold, primary_gains, score, within_bounds
 from watcher.judge.signature import signature_accepts
 from watcher.snapshot import Snapshot
@@ -47,11 +48,15 @@ RULES: tuple[Rule, ...] = (
     Rule(environment_fits, rests_on=(evidence_readable,)),
     Rule(evidence_complete, rests_on=(evidence_readable,)),
     Rule(same_data, rests_on=(evidence_readable,)),
+    Rule(evaluated, rests_on=(evidence_readable,)),
+    Rule(not_trained_on),
+    Rule(slices_hold),
     Rule(within_bounds, rests_on=(evidence_readable,)),
     Rule(guards_hold, rests_on=(same_data,)),
     Rule(primary_gains, rests_on=(same_data,)),
     Rule(old_enough),
     Rule(approved),
+    Rule(in_window),
     Rule(not_held),
 )
 
@@ -66,6 +71,16 @@ def judge(snapshot: Snapshot, now: float) -> Mapping[int, Verdict]:
     if _champion_lost(snapshot):
         return {}
     return {v.number: _verdict(case_of(snapshot, v, now)) for v in _candidates(snapshot)}
+
+
+def rests_on(snapshot: Snapshot) -> tuple[Version, ...]:
+    """The versions whose evidence the verdicts of `judge` rest on: candidates above the floor, then their champion."""
+    if _champion_lost(snapshot):
+        return ()
+    floor = snapshot.marks.crown.floor if snapshot.marks.crown else 0
+    judged = [version for version in _candidates(snapshot) if version.number > floor]
+    champion = [snapshot.champion] if judged and snapshot.champion is not None else []
+    return (*judged, *champion)
 
 
 def explain(snapshot: Snapshot, version_number: int, now: float) -> Verdict:
@@ -104,17 +119,17 @@ def _candidates(snapshot: Snapshot) -> list[Version]:
 
 def _verdict(case: Case) -> Verdict:
     findings = _findings(case)
-    worth = score(case.policy, case.evidence)
+    value = score(case.policy, case.evidence, case.evaluated)
     for calls in (frozenset({Call.SUPERSEDED}), _FINAL):
         for finding in findings:
             if finding.call in calls:
-                return Verdict(case.version.identity, finding.call, finding.reason, findings, worth)
+                return Verdict(case.version.identity, finding.call, finding.reason, findings, value)
     waiting = [f for f in findings if f.call is Call.WAITS]
     if waiting:
         until = min((f.until for f in waiting if f.until is not None and f.until > case.now), default=None)
-        return Verdict(case.version.identity, Call.WAITS, waiting[0].reason, findings, worth, until)
+        return Verdict(case.version.identity, Call.WAITS, waiting[0].reason, findings, value, until)
     reason = "beats_champion" if case.champion else "first_version"
-    return Verdict(case.version.identity, Call.WINS, reason, findings, worth)
+    return Verdict(case.version.identity, Call.WINS, reason, findings, value)
 
 
 def _findings(case: Case) -> tuple[Finding, ...]:

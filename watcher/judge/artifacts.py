@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from watcher.judge.case import Case, no_objection, not_asked_for
-from watcher.text import plain
+from watcher.text import plain, without_secrets
 from watcher.values import Artifacts, Call, Finding, Status
 
 
@@ -40,7 +40,7 @@ def artifacts_present(case: Case) -> Finding:
     if case.evidence is None:
         return Finding("artifacts_present", Call.WAITS, "evidence_unread", "not read", Artifacts.PRESENT)
     if found is Artifacts.ABSENT:
-        where = plain(case.version.artifact_uri)
+        where = plain(without_secrets(case.version.artifact_uri))
         return Finding("artifacts_present", Call.INVALID, "artifacts_absent", found, Artifacts.PRESENT, where)
     if found is Artifacts.UNKNOWN:
         return Finding("artifacts_present", Call.WAITS, "artifacts_unknown", found, Artifacts.PRESENT)

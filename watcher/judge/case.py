@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from watcher.evaluations import Evaluated
 from watcher.policy import Policy
 from watcher.record import Record
 from watcher.snapshot import Snapshot
@@ -25,6 +26,8 @@ class Case:
     targets: tuple[Target, ...]
     marks: Marks
     now: float
+    evaluated: Evaluated | None = None
+    """How far the evaluation of the version against the champion is; None where it was not looked at."""
 
     @property
     def known(self) -> EvidenceOf:
@@ -55,6 +58,7 @@ def case_of(snapshot: Snapshot, version: Version, now: float) -> Case:
         targets=snapshot.watched.targets,
         marks=snapshot.marks,
         now=now,
+        evaluated=snapshot.evaluations.get(version.number),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from watcher.judge.case import Case, champion_unread, no_champion, no_objection, not_asked_for
 from watcher.judge.numbers import untrusted
+from watcher.judge.scored import is_scored, scored_metric
 from watcher.policy import Policy, SameData
 from watcher.text import plain
 from watcher.values import Call, Finding, Metric
@@ -18,8 +19,9 @@ def compared(policy: Policy) -> tuple[str, ...]:
 
 
 def asked_for(policy: Policy) -> tuple[str, ...]:
-    """Every metric the policy names, each once."""
-    return tuple(dict.fromkeys((*compared(policy), *policy.floors, *policy.ceilings)))
+    """Every metric that the policy names and takes as it was logged, each once."""
+    names = dict.fromkeys((*compared(policy), *policy.floors, *policy.ceilings))
+    return tuple(name for name in names if not is_scored(policy, name))
 
 
 def evidence_complete(case: Case) -> Finding:
@@ -30,6 +32,8 @@ def evidence_complete(case: Case) -> Finding:
     rule = "evidence_complete"
     metrics = case.known.metrics
     names = asked_for(case.policy)
+    if not names:
+        return not_asked_for(rule)
     for name in names:
         if name in metrics and (why := untrusted(metrics[name])):
             return _distrusted(rule, name, metrics[name], why)
@@ -45,6 +49,8 @@ def evidence_complete(case: Case) -> Finding:
 
 def own_metric(case: Case, rule: str, name: str) -> Metric | Finding:
     """The version's own metric, or what `rule` has to say without it."""
+    if is_scored(case.policy, name):
+        return scored_metric(case, rule, name)
     metric = case.known.metrics.get(name)
     if metric is None:
         detail = _missing(name, case.known.metrics)
@@ -60,6 +66,8 @@ def champion_metric(case: Case, rule: str, name: str) -> Metric | Finding:
     Nothing wins against a champion that cannot be compared, and nothing loses either. The wait is first one for
     evidence to come; from `wait_at_most` on, and at once where the evidence is broken, it is one for a person.
     """
+    if is_scored(case.policy, name):
+        return scored_metric(case, rule, name, champions=True)
     if unread := champion_unread(case, rule):
         return unread
     there = _champion_metrics(case)
@@ -108,7 +116,8 @@ def same_data(case: Case) -> Finding:
 
 def _pairs(case: Case) -> list[tuple[str, Metric, Metric]]:
     mine, theirs = case.known.metrics, _champion_metrics(case)
-    return [(name, mine[name], theirs[name]) for name in compared(case.policy) if name in mine and name in theirs]
+    names = [name for name in compared(case.policy) if not is_scored(case.policy, name)]
+    return [(name, mine[name], theirs[name]) for name in names if name in mine and name in theirs]
 
 
 def _digest_awaited(case: Case, names: str, *, champions: bool) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from watcher.judge.case import Case, no_objection, not_asked_for
+from watcher.sentences import stamp
 from watcher.text import plain
 from watcher.values import Call, Finding
 
@@ -41,6 +42,20 @@ def approved(case: Case) -> Finding:
         return Finding("approved", Call.WAITS, "approval_expired", measured, bound, detail)
     left = duration(seen + asked.expires - case.now)
     return no_objection("approved", measured, bound, f"It holds for another {left}.")
+
+
+def in_window(case: Case) -> Finding:
+    """Winners may go now; outside the window the finding names when they may."""
+    window = case.policy.change_window
+    if window is None:
+        return not_asked_for("in_window")
+    bound, opens = plain(window.says()), window.opens(case.now)
+    if opens is None:
+        return Finding("in_window", Call.WAITS, "outside_window", "closed", bound, "It never opens again.")
+    if opens > case.now:
+        detail = f"It opens at {stamp(opens)}."
+        return Finding("in_window", Call.WAITS, "outside_window", "closed", bound, detail, opens)
+    return no_objection("in_window", "open", bound)
 
 
 def not_held(case: Case) -> Finding:

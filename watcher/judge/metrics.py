@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from watcher.evaluations import Evaluated
 from watcher.judge.case import Case, no_champion, no_objection, not_asked_for
+from watcher.judge.evaluation import gain_on_bound, guard_in_each
 from watcher.judge.evidence import champion_metric, own_metric
 from watcher.judge.numbers import Change, number, turned, untrusted
+from watcher.judge.scored import is_scored
 from watcher.policy import Better, Guard, Policy
 from watcher.text import plain
 from watcher.values import Call, EvidenceOf, Finding
@@ -43,6 +46,8 @@ def guards_hold(case: Case) -> Finding:
 
 def _guard(case: Case, guard: Guard) -> Finding:
     rule = "guards_hold"
+    if guard.each is not None:
+        return guard_in_each(case, guard)
     mine = own_metric(case, rule, guard.metric)
     if isinstance(mine, Finding):
         return mine
@@ -71,10 +76,13 @@ def _worst(rule: str, findings: list[Finding]) -> Finding:
 def primary_gains(case: Case) -> Finding:
     """The primary metric is strictly better than the champion's, and by at least `min_gain`.
 
+    Of a metric that is measured on the holdout, the lower end of the gain's interval counts: `gain_on_bound`.
     `Change` says what a relative gain means where the champion's metric is negative or zero.
     """
     rule = "primary_gains"
     primary = case.policy.primary
+    if is_scored(case.policy, primary.metric):
+        return gain_on_bound(case)
     mine = own_metric(case, rule, primary.metric)
     if isinstance(mine, Finding):
         return mine
@@ -92,8 +100,14 @@ def primary_gains(case: Case) -> Finding:
     return Finding(rule, Call.LOSES, "gain_too_small", measured, bound, detail)
 
 
-def score(policy: Policy, evidence: EvidenceOf | None) -> float | None:
-    """The primary metric, turned so that higher is better; None where it is missing or cannot be trusted."""
+def score(policy: Policy, evidence: EvidenceOf | None, evaluated: Evaluated | None) -> float | None:
+    """The primary metric, turned so that higher is better; None where it is missing or cannot be trusted.
+
+    Of a metric that is measured, what was measured.
+    """
+    if is_scored(policy, policy.primary.metric):
+        found = evaluated.comparison.of(policy.primary.metric) if evaluated and evaluated.comparison else None
+        return turned(found.challenger, policy.primary.better) if found and found.challenger is not None else None
     metric = evidence.metrics.get(policy.primary.metric) if evidence else None
     if metric is None or untrusted(metric):
         return None

@@ -6,7 +6,6 @@ Any number of threads and processes of one machine may use the file at once.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sqlite3
@@ -21,6 +20,7 @@ import tenacity
 
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.ledger import salvage, trouble
+from watcher.ledger.json_text import to_json, to_object
 from watcher.ports import Line, Stored
 
 FORMAT = 1
@@ -51,7 +51,7 @@ PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 # Text goes in as bytes and is cast, so that any text comes back as it was, lone surrogates and NUL included.
-_LOAD = "SELECT body, revision FROM record WHERE key = CAST(? AS TEXT)"
+_LOAD = "SELECT body, revision, due FROM record WHERE key = CAST(? AS TEXT)"
 _REVISION = "SELECT revision FROM record WHERE key = CAST(? AS TEXT)"
 _SAVE = "INSERT OR REPLACE INTO record (key, body, revision, due) VALUES (CAST(? AS TEXT), ?, ?, ?)"
 _DUE = "SELECT key FROM record WHERE due <= ? ORDER BY due, key"
@@ -96,7 +96,7 @@ class SqliteLedger:
     def load(self, key: str) -> Stored | None:
         def read(connection: sqlite3.Connection) -> Stored | None:
             found = connection.execute(_LOAD, (_raw(key),)).fetchone()
-            return Stored(_object(found[0]), found[1]) if found else None
+            return Stored(to_object(found[0]), found[1], found[2]) if found else None
 
         return self._call(read)
 
@@ -309,14 +309,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def to_json(value: object) -> str:
-    """Text of a JSON value in plain ASCII. Raises Terminal for anything that is not one."""
-    try:
-        return json.dumps(value, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Terminal(f"ledger: the value cannot be written as JSON: {error}") from error
-
-
 def row_of(line: Line) -> tuple[Any, ...]:
     """A history line as the values of one row."""
     data = None if line.data is None else to_json(line.data)
@@ -334,7 +326,7 @@ def row_of(line: Line) -> tuple[Any, ...]:
 def line_of(row: Sequence[Any]) -> Line:
     """A row as a history line; data that no longer is JSON becomes `{"unreadable": true}`."""
     at, model, event, target, version, reason, data = row
-    read = None if data is None else _object(data, {"unreadable": True})
+    read = None if data is None else to_object(data, {"unreadable": True})
     return Line(at, model, event, target, version, reason, read)
 
 
@@ -345,14 +337,6 @@ def is_line(row: Sequence[Any]) -> bool:
     if not isinstance(at, float) or not all(isinstance(text, str) for text in texts):
         return False
     return isinstance(version, int | None)
-
-
-def _object(text: str, otherwise: dict[str, Any] | None = None) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else otherwise or {}
 
 
 def _raw(text: str | None) -> bytes | None:

@@ -10,8 +10,8 @@ from watcher.errors import Terminal, Transient
 _AGAIN = {
     sqlite3.SQLITE_BUSY: ("another process keeps it locked", 1.0),
     sqlite3.SQLITE_LOCKED: ("another connection keeps it locked", 1.0),
-    sqlite3.SQLITE_FULL: ("the disk is full; free some space", 60.0),
-    sqlite3.SQLITE_IOERR: ("the disk could not be read or written; look at its free space and health", 60.0),
+    sqlite3.SQLITE_FULL: ("the disk is full; free some space", 5.0),
+    sqlite3.SQLITE_IOERR: ("the disk could not be read or written; look at its free space and health", 5.0),
     sqlite3.SQLITE_NOMEM: ("the machine is out of memory", 60.0),
     sqlite3.SQLITE_INTERRUPT: ("the call was interrupted", 1.0),
     sqlite3.SQLITE_SCHEMA: ("its tables changed during the call", 1.0),

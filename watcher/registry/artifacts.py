@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from watcher.errors import Transient
+from watcher.registry import azure_ml
 from watcher.registry.client import Client
 from watcher.registry.errors import place
 from watcher.values import Artifacts
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 MODEL_FILE = "MLmodel"
+SDK_SECONDS = 10
+"""For one request to a store that is reached through an SDK, and for what that SDK tries again by itself."""
 LARGEST = 2_000_000
 """Bytes of one file; a signature of some thousand columns stays well below."""
 
@@ -57,10 +60,16 @@ def folder(uri: str, client: Client) -> Folder:
         if host not in {None, "", "localhost"}:
             raise Unreadable(f"its location names another machine ({place(uri)})")
         return LocalFolder(Path(unquote(parts.path)))
+    if parts.scheme == "models" and client.dialect.keeps_files:
+        if parts.query or parts.fragment:
+            raise Unreadable("the model's name has a character that no URI of a model can have")
+        return StoredFolder(uri, client)
     if parts.scheme in {"models", "runs"}:
         return Nowhere()
     if parts.scheme in {"http", "https", "mlflow-artifacts"} and host and not _ours(host, port, client):
         raise Unreadable(f"its location is on a server that is neither registry nor tracking server ({place(uri)})")
+    if parts.scheme == azure_ml.SCHEME and not azure_ml.is_ours(uri, client.registry_uri, client.tracking_uri):
+        raise Unreadable(f"its location is in no workspace of the settings, or not among its runs ({place(uri)})")
     return StoredFolder(uri, client)
 
 
@@ -92,7 +101,7 @@ class LocalFolder:
                 return Artifacts.PRESENT
             confirmed = self._path.is_dir() or _lives_elsewhere(self._path)
         except (OSError, ValueError) as error:
-            raise Transient(f"could not look into {self._path}: {type(error).__name__}") from None
+            raise Transient(f"could not look into {place(str(self._path))}: {type(error).__name__}") from None
         return Artifacts.ABSENT if confirmed else Artifacts.UNKNOWN
 
     def read(self, name: str) -> bytes | None:
@@ -104,7 +113,7 @@ class LocalFolder:
             with file.open("rb") as stream:
                 return bounded(name, stream.read(LARGEST + 1))
         except OSError as error:
-            raise Transient(f"could not read {name} in {self._path}: {type(error).__name__}") from None
+            raise Transient(f"could not read {name} in {place(str(self._path))}: {type(error).__name__}") from None
 
 
 def _lives_elsewhere(path: Path) -> bool:
@@ -160,10 +169,27 @@ class StoredFolder:
             if scheme not in stores.get_registered_artifact_repositories():
                 raise Unreadable(f"no artifact store is known for locations that start with {scheme}:")
             uris = {"tracking_uri": self._client.tracking_uri, "registry_uri": self._client.registry_uri}
-            self._made = self._client.storage(
-                "open", self._uri, lambda: stores.get_artifact_repository(self._uri, **uris)
-            )
+
+            def opened() -> ArtifactRepository:
+                found = stores.get_artifact_repository(self._uri, **uris)
+                return _itself(found) if scheme == "models" else found
+
+            self._made = self._client.storage("open", self._uri, opened)
         return self._made
+
+
+def _itself(found: ArtifactRepository) -> ArtifactRepository:
+    """The store that holds a version's files: the registry's ask anew where they lie, at every call."""
+    kept_by = getattr(found, "repo", found)
+    resolve: Callable[[], ArtifactRepository] | None = getattr(kept_by, "_get_artifact_repo", None)
+    store = resolve() if resolve is not None else kept_by
+    sdk: Any = getattr(store, "client", None)
+    if hasattr(sdk, "config"):
+        # Made to try for five minutes; seconds are ours to retry.
+        config = sdk.config.copy()
+        config.retry_timeout_seconds = config.http_timeout_seconds = SDK_SECONDS
+        vars(store)["client"] = type(sdk)(config=config)
+    return store
 
 
 def bounded(name: str, content: bytes) -> bytes:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import socket
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from watcher.errors import Terminal, Transient, WatcherError
-from watcher.text import plain
+from watcher.registry.dialects import MLFLOW
+from watcher.text import SHORTEST_SECRET, plain, secret_values, without_secrets
 
 LONGEST_DETAIL = 300
+LONGEST_TRIED = 2_000
+"""Characters of what was tried: names of models and metrics are in it, as others wrote them."""
 
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
 _NEVER = frozenset({
@@ -25,9 +29,18 @@ _CONFIGURED_WRONG = frozenset({
     "ArgumentError", "InvalidSchema", "InvalidURL", "MissingSchema", "ModuleNotFoundError", "NoSuchModuleError",
     "UnsupportedModelRegistryStoreURIException",
 })  # fmt: skip
+_NO_TOKEN = frozenset({"ClientAuthenticationError"})
 _DATABASE_MAY_RECOVER = frozenset({
     "DisconnectionError", "IntegrityError", "InterfaceError", "InternalError", "OperationalError", "TimeoutError",
 })  # fmt: skip
+
+
+_DRIVERS = {
+    "psycopg": ("psycopg[binary]", "; where psycopg2 is installed instead, write postgresql+psycopg2://"),
+    "psycopg2": ("psycopg2-binary", "; where psycopg 3 is installed instead, write postgresql+psycopg://"),
+    "MySQLdb": ("mysqlclient", "; where PyMySQL is installed instead, write mysql+pymysql://"),
+}
+"""Module -> the package that has it, and the way around."""
 
 
 class Absent(Terminal):
@@ -35,66 +48,111 @@ class Absent(Terminal):
 
 
 def place(uri: str) -> str:
-    """Where a URI points to, fit to be shown: no user, no password, no query."""
+    """Where a URI points to, fit to be shown: no user, no password, no query, nothing invisible."""
     try:
         parts = urlsplit(uri)
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "a URI that cannot be read"
-    if not parts.scheme:
-        return parts.path
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    return plain(f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else parts.path, LONGEST_DETAIL)
 
 
-def secrets_of(*uris: str) -> tuple[str, ...]:
-    """Passwords inside the URIs, as written and decoded."""
-    found = set()
+def secrets_of(environ: Mapping[str, str], *uris: str) -> tuple[str, ...]:
+    """What must not be shown of what a server or a driver says: secrets of the environment and inside the URIs.
+
+    As they are written, decoded, and as HTTP sends them. The longest first.
+    """
+    found = set(secret_values(environ))
+    users = [(environ.get("MLFLOW_TRACKING_USERNAME", ""), environ.get("MLFLOW_TRACKING_PASSWORD", ""))]
     for uri in uris:
-        userinfo, at, _ = uri.partition("://")[2].partition("/")[0].rpartition("@")
-        password = userinfo.partition(":")[2] if at else ""
+        scheme, _, rest = uri.partition("://")
+        user, _, password = rest.partition("/")[0].rpartition("@")[0].partition(":")
         found |= {password, unquote(password)}
-    return tuple(sorted(found - {""}, key=len, reverse=True))
+        if scheme.startswith("http") and not password and len(user) >= SHORTEST_SECRET:
+            found |= {user, unquote(user)}  # a token
+        users.append((unquote(user), unquote(password)))
+    sent = {b64encode(f"{user}:{password}".encode("utf-8", "surrogatepass")).decode() for user, password in users}
+    return tuple(sorted((found | sent) - {"", b64encode(b":").decode()}, key=len, reverse=True))
 
 
 def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:
     """One short printable line without credentials."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    text = re.sub(r"(//)[^/@\s]+@", r"\1***@", text)
-    text = re.sub(r"(?i)\b(password|passwd|token|secret|signature|sig|credential)=[^&\s'\"]+", r"\1=***", text)
-    return plain(text, LONGEST_DETAIL)
+    return plain(without_secrets(text, secrets), LONGEST_DETAIL)
 
 
 @contextmanager
-def translated(doing: str, where: str, secrets: tuple[str, ...] = ()) -> Iterator[None]:
+def translated(doing: str, where: str, secrets: tuple[str, ...] = (), sign_in: str = MLFLOW.sign_in) -> Iterator[None]:
     """Raise `Transient`, `Terminal` or `Absent` for whatever MLflow and what lies beneath it raise."""
     try:
         yield
     except WatcherError:
         raise
     except Exception as error:  # noqa: BLE001 - a port raises nothing but our own errors
-        raise translate(error, doing, where, secrets) from None
+        raise translate(error, doing, where, secrets, sign_in=sign_in) from None
 
 
-def translate(error: Exception, doing: str, where: str, secrets: tuple[str, ...] = ()) -> WatcherError:
-    """The error of ours that stands for `error`, told in one sentence."""
+def translate(
+    error: Exception,
+    doing: str,
+    where: str,
+    secrets: tuple[str, ...] = (),
+    *,
+    setting: str = "`registry.uri`",
+    sign_in: str = MLFLOW.sign_in,
+) -> WatcherError:
+    """The error of ours that stands for `error`, told in one sentence; its remedy is `setting` or `sign_in`."""
     code = getattr(error, "error_code", None)
     reason = _beneath(error)
     said = scrub(str(error), secrets)
-    tried = f"could not {doing} at {where}"
+    tried = plain(f"could not {doing} at {where}", LONGEST_TRIED)
     if code == _MISSING:
         return Absent(f"{tried}: it does not exist ({said})")
     if code in _REFUSED or _status(error) in {401, 403}:
-        return Terminal(
-            f"{tried}: access refused; check MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and "
-            f"MLFLOW_TRACKING_PASSWORD, and what that account may do ({said})"
-        )
+        return Terminal(f"{tried}: access refused; check {sign_in} and what that account may do ({said})")
+    if driver := next((found for found in _chain(error) if isinstance(found, ModuleNotFoundError)), None):
+        return Terminal(f"{tried}: {_missing(driver.name or 'a module', setting)}")
     if _names(reason) & _CONFIGURED_WRONG or _names(error) & _CONFIGURED_WRONG:
         return Terminal(f"{tried}: check registry.uri and its driver ({said})")
+    if _NO_TOKEN & (_names(error) | _names(reason)):
+        # An identity that is missing and a token service that hiccups cannot be told apart.
+        return Transient(f"{tried}: no token; check {sign_in} ({said})")
     if code in _NEVER and not _database_may_recover(reason):
         return Terminal(f"{tried}: {code} ({said})")
-    return Transient(f"{tried}: {code or type(error).__name__} ({said})", retry_after=_retry_after(reason))
+    why = _unreached(error, where, setting) or f"{code or type(error).__name__} ({said})"
+    return Transient(f"{tried}: {why}", retry_after=_retry_after(reason))
+
+
+def _missing(module: str, setting: str) -> str:
+    """What to do about a module that is not installed, of a database's driver with the package that has it."""
+    package, other = _DRIVERS.get(module, (module, ""))
+    return f"the module {module} is not installed: `pip install '{package}'`, or correct {setting}{other}"
+
+
+def _unreached(error: BaseException, where: str, setting: str) -> str | None:
+    """Why there was no connection and what to do, None where there was one or nobody knows."""
+    address = urlsplit(where).netloc or where
+    for found in _chain(error):
+        if isinstance(found, ConnectionRefusedError):
+            return f"nothing listens at {address}: start the server, or correct {setting}"
+        if isinstance(found, socket.gaierror):
+            return f"no host {address.partition(':')[0]} is known: correct {setting}, or look after the name service"
+        if "ConnectTimeout" in _names(found):
+            return f"{address} does not answer: start the server, or correct {setting}"
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it came from: libraries keep causes as attributes and arguments too."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        found = waiting.pop(0)
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        beneath = (found.__cause__, found.__context__, getattr(found, "reason", None), *found.args)
+        waiting += [each for each in beneath if isinstance(each, BaseException)]
 
 
 def _beneath(error: BaseException) -> BaseException:

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from watcher.errors import Conflict, Terminal
 from watcher.registry import tags
 from watcher.registry.client import Client
+from watcher.registry.dialects import MLFLOW, Dialect
 from watcher.registry.errors import Absent
 from watcher.registry.names import checked, number, possible, same
+from watcher.registry.pointers import Aliases, NotAVersion, Pointers
+from watcher.text import plain
 from watcher.values import Call, Crown, Marks
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
-
-
-def marks_of(model: RegisteredModel) -> Marks:
-    """The marks inside one answer of the registry."""
-    aliases: Mapping[str, object] = model.aliases or {}
-    texts: Mapping[str, str] = model.tags or {}
-    crown, problem = _crown(texts)
-    hold = texts.get(tags.HOLD)
-    return Marks(
-        name=str(model.name),
-        champion=_alias(aliases, tags.CHAMPION),
-        challenger=_alias(aliases, tags.CHALLENGER),
-        crown=crown,
-        hold=None if hold is None else tags.short(hold),
-        newest=max((number(v.version) for v in model.latest_versions or ()), default=0),
-        problem=problem,
-    )
-
-
-def _alias(aliases: Mapping[str, object], name: str) -> int | None:
-    value = aliases.get(name)
-    return None if value is None else number(value)
 
 
 def _crown(texts: Mapping[str, str]) -> tuple[Crown | None, str | None]:
@@ -50,17 +31,59 @@ def _crown(texts: Mapping[str, str]) -> tuple[Crown | None, str | None]:
 class ModelMarks:
     """Aliases and tags of registered models. The registry has no compare-and-set: reads come just before writes."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(
+        self,
+        client: Client,
+        dialect: Dialect = MLFLOW,
+        pointers: Pointers | None = None,
+        newest: Callable[[str], int] | None = None,
+    ) -> None:
         self._client = client
+        self._dialect = dialect
+        self._pointers = pointers or Aliases(client)
+        self._newest = newest
+        """Finds the newest version's number where a model does not name it."""
 
     def read(self, name: str) -> Marks:
-        checked(name)
+        checked(name, self._dialect)
         try:
             model = self._client.ask(f"read the marks of {name!r}", lambda c: c.get_registered_model(name))
         except Absent:
             return Marks(name, exists=False)
         same(name, model.name)
-        return marks_of(model)
+        return self.of(model)
+
+    def of(self, model: RegisteredModel) -> Marks:
+        """The marks inside one answer of the registry."""
+        self._pointers.require(str(model.name))
+        aliases: Mapping[str, object] = model.aliases or {}
+        texts = self._dialect.read(model.tags or {})
+        crown, problem = _crown(texts)
+        hold = texts.get(tags.HOLD)
+        champion, unreadable = self._pointer(aliases, texts, tags.CHAMPION)
+        challenger, unreadable_too = self._pointer(aliases, texts, tags.CHALLENGER)
+        return Marks(
+            name=str(model.name),
+            champion=champion,
+            challenger=challenger,
+            crown=crown,
+            hold=None if hold is None else tags.short(hold),
+            newest=self._newest_of(model),
+            problem=problem or unreadable or unreadable_too,
+        )
+
+    def _pointer(
+        self, aliases: Mapping[str, object], texts: Mapping[str, str], mark: str
+    ) -> tuple[int | None, str | None]:
+        try:
+            return self._pointers.read(aliases, texts, mark), None
+        except NotAVersion as error:
+            return None, str(error)
+
+    def _newest_of(self, model: RegisteredModel) -> int:
+        if self._newest is not None:
+            return self._newest(str(model.name))
+        return max((number(v.version) for v in model.latest_versions or ()), default=0)
 
     def crown(self, name: str, version: int, crown: Crown, expect: Marks) -> None:
         now = self._present(name)
@@ -74,7 +97,7 @@ class ModelMarks:
         ):
             raise Conflict(_changed(now, expect))
         if now.champion != version:
-            self._set_alias(name, tags.CHAMPION, version)
+            self._mark(name, tags.CHAMPION, version)
         self._set_tag(name, tags.CROWN, tags.crown_text(crown))
 
     def challenge(self, name: str, version: int | None, expect: Marks) -> None:
@@ -84,9 +107,9 @@ class ModelMarks:
         if _n(now) != _n(expect) or now.challenger != expect.challenger or now.champion != expect.champion:
             raise Conflict(_changed(now, expect))
         if version is not None:
-            self._set_alias(name, tags.CHALLENGER, version)
+            self._mark(name, tags.CHALLENGER, version)
         else:
-            self._delete_alias(name, tags.CHALLENGER)
+            self._unmark(name, tags.CHALLENGER)
 
     def write_crown(self, name: str, crown: Crown, expect: Marks) -> None:
         now = self._present(name)
@@ -97,18 +120,23 @@ class ModelMarks:
         self._set_tag(name, tags.CROWN, tags.crown_text(crown))
 
     def set_champion(self, name: str, version: int) -> None:
-        checked(name)
+        checked(name, self._dialect)
         try:
-            self._set_alias(name, tags.CHAMPION, version)
+            self._mark(name, tags.CHAMPION, version)
         except Conflict as gone:
             raise Terminal(str(gone)) from None
 
     def hold(self, name: str, who: str | None) -> None:
-        checked(name)
+        checked(name, self._dialect)
+        key = self._dialect.key(tags.HOLD)
         if who is not None:
-            self._client.ask(f"hold {name!r}", lambda c: c.set_registered_model_tag(name, tags.HOLD, tags.short(who)))
-        else:
-            self._client.ask(f"release {name!r}", lambda c: c.delete_registered_model_tag(name, tags.HOLD))
+            self._client.ask(f"hold {name!r}", lambda c: c.set_registered_model_tag(name, key, tags.short(who)))
+        elif self._dialect.quiet_removal or self._holds(name):
+            self._client.ask(f"release {name!r}", lambda c: c.delete_registered_model_tag(name, key))
+
+    def _holds(self, name: str) -> bool:
+        model = self._client.ask(f"read the marks of {name!r}", lambda c: c.get_registered_model(name))
+        return tags.HOLD in self._dialect.read(model.tags or {})
 
     def _present(self, name: str) -> Marks:
         now = self.read(name)
@@ -116,26 +144,27 @@ class ModelMarks:
             raise Conflict(f"the registered model {name!r} does not exist any more")
         return now
 
-    def _set_alias(self, name: str, alias: str, version: int) -> None:
-        doing = f"set the alias {alias} of {name!r} to version {version}"
+    def _mark(self, name: str, alias: str, version: int) -> None:
+        doing = f"set the {self._pointers.spoken} {alias} of {name!r} to version {version}"
         if not possible(version):
             raise Conflict(f"could not {doing}: no version has that number")
+        self._pointers.require(name)
         try:
-            self._client.ask(doing, lambda c: c.set_registered_model_alias(name, alias, str(version)))
+            self._pointers.put(doing, name, alias, version)
         except Absent as error:
             raise Conflict(str(error)) from None
 
-    def _delete_alias(self, name: str, alias: str) -> None:
+    def _unmark(self, name: str, alias: str) -> None:
         try:
-            doing = f"remove the alias {alias} of {name!r}"
-            self._client.ask(doing, lambda c: c.delete_registered_model_alias(name, alias))
+            self._pointers.remove(f"remove the {self._pointers.spoken} {alias} of {name!r}", name, alias)
         except Absent as error:
             raise Conflict(str(error)) from None
 
     def _set_tag(self, name: str, key: str, value: str) -> None:
         try:
-            doing = f"write the tag {key} of {name!r}"
-            self._client.ask(doing, lambda c: c.set_registered_model_tag(name, key, value))
+            spelled = self._dialect.key(key)
+            doing = f"write the tag {spelled} of {name!r}"
+            self._client.ask(doing, lambda c: c.set_registered_model_tag(name, spelled, value))
         except Absent as error:
             raise Conflict(str(error)) from None
 
@@ -156,6 +185,7 @@ class VersionMarks:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._dialect = client.dialect
 
     def tag(self, name: str, version: int, call: Call | None) -> None:
         try:
@@ -165,27 +195,48 @@ class VersionMarks:
                 # The verdict first: after a crash in between, `rejudge` still asks for the whole.
                 self._delete(name, version, tags.VERDICT)
                 self._delete(name, version, tags.REJUDGE)
+                self._forget(name, version)
         except Absent as error:
             raise Conflict(str(error)) from None
 
     def rejudge(self, name: str, version: int) -> None:
         self._set(name, version, tags.REJUDGE, "yes")
+        if not self._dialect.whole_hits:
+            # Nobody finds the version by its tag: the model says which one is meant.
+            key = self._dialect.key(tags.again(version))
+            doing = f"write the tag {key} of {name!r}"
+            self._client.ask(doing, lambda c: c.set_registered_model_tag(name, key, "yes"))
 
     def approve(self, name: str, version: int, tag: str, who: str) -> None:
         self._set(name, version, tag, tags.short(who))
 
     def _set(self, name: str, version: int, key: str, value: str) -> None:
-        doing = _doing("write", name, version, key)
-        self._client.ask(doing, lambda c: c.set_model_version_tag(name, str(version), key, value))
+        spelled = self._dialect.key(key)
+        doing = _doing("write", name, version, spelled, self._dialect)
+        self._client.ask(doing, lambda c: c.set_model_version_tag(name, str(version), spelled, value))
 
     def _delete(self, name: str, version: int, key: str) -> None:
-        doing = _doing("remove", name, version, key)
-        self._client.ask(doing, lambda c: c.delete_model_version_tag(name, str(version), key))
+        spelled = self._dialect.key(key)
+        doing = _doing("remove", name, version, spelled, self._dialect)
+        if not self._dialect.quiet_removal:
+            found = self._client.ask(doing, lambda c: c.get_model_version(name, str(version)))
+            if spelled not in (found.tags or {}):
+                return
+        self._client.ask(doing, lambda c: c.delete_model_version_tag(name, str(version), spelled))
+
+    def _forget(self, name: str, version: int) -> None:
+        if self._dialect.whole_hits:
+            return
+        key = self._dialect.key(tags.again(version))
+        doing = f"remove the tag {key} of {name!r}"
+        model = self._client.ask(doing, lambda c: c.get_registered_model(name))
+        if key in (model.tags or {}):
+            self._client.ask(doing, lambda c: c.delete_registered_model_tag(name, key))
 
 
-def _doing(verb: str, name: str, version: int, key: str) -> str:
-    checked(name)
-    doing = f"{verb} the tag {key} of version {version} of {name!r}"
+def _doing(verb: str, name: str, version: int, key: str, dialect: Dialect) -> str:
+    checked(name, dialect)
+    doing = f"{verb} the tag {plain(key, 100)} of version {version} of {name!r}"
     if not possible(version):
         raise Absent(f"could not {doing}: no version has that number")
     return doing

@@ -19,7 +19,8 @@ from watcher.registry.errors import Absent
 from watcher.values import Metric
 
 if TYPE_CHECKING:
-    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities import Metric as LoggedMetric
+    from mlflow.entities import Run
 
 MOST = 1_000
 """Metrics of one version that are looked at."""
@@ -50,11 +51,12 @@ class Metrics:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def of(self, model_id: str | None, run_id: str | None) -> Mapping[str, Metric]:
+    def of(self, model_id: str | None, run_id: str | None, inline: Sequence[LoggedMetric] = ()) -> Mapping[str, Metric]:
+        """By name; `inline` is the registry's own copy, for a logged model that this tracking server does not have."""
         model = tracking.logged_model(self._client, model_id) if model_id else None
-        rows = _last_of_each(_model_rows(model)) if model else {}
+        rows = _last_of_each(_model_rows(model.metrics or () if model else inline))
         runs = _Runs(self._client)
-        found = {key: self._checked(row, str(model_id), runs) for key, row in rows.items()}
+        found = {key: self._checked(row, model_id, runs) for key, row in rows.items()}
         home = run_id or (str(model.source_run_id) if model and model.source_run_id else None)
         run = runs.run(home) if home else None
         if run and home:
@@ -63,10 +65,9 @@ class Metrics:
                     found[key] = _run_metric(run, row, runs)
         return dict(sorted(found.items()))
 
-    def _checked(self, row: Row, model_id: str, runs: _Runs) -> Metric:
-        return Metric(
-            row.value, f"logged model {model_id}", row.dataset, row.digest, _not_finite(row) or _disagrees(row, runs)
-        )
+    def _checked(self, row: Row, model_id: str | None, runs: _Runs) -> Metric:
+        origin = f"logged model {model_id}" if model_id else "the registry's own copy"
+        return Metric(row.value, origin, row.dataset, row.digest, _not_finite(row) or _disagrees(row, runs))
 
 
 class _Runs:
@@ -104,16 +105,16 @@ class _Runs:
         return self._histories[run_id, key]
 
 
-def _model_rows(model: LoggedModel) -> Iterable[Row]:
-    for m in model.metrics or ():
+def _model_rows(logged: Iterable[LoggedMetric]) -> Iterable[Row]:
+    for m in logged:
         yield Row(
             str(m.key),
             float(m.value),
             int(m.timestamp),
             int(m.step),
             m.run_id or None,
-            m.dataset_name,
-            m.dataset_digest,
+            m.dataset_name or None,
+            m.dataset_digest or None,
         )
 
 

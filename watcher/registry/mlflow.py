@@ -1,15 +1,16 @@
-"""MLflow's own registry: a database or `mlflow server`, open source."""
+"""A registry behind MLflow's client: MLflow's own, a Databricks or an Azure ML workspace's, or Unity Catalog."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from watcher.errors import UserError
 from watcher.registry.client import Client
+from watcher.registry.dialects import dialect_of
 from watcher.registry.evidence import VersionEvidence
 from watcher.registry.feed import ModelFeed
 from watcher.registry.marks import ModelMarks, VersionMarks
 from watcher.registry.metrics import Metrics
+from watcher.registry.pointers import Aliases, ModelTags
 from watcher.registry.sources import Places
 from watcher.registry.versions import Versions
 from watcher.retry import Retry
@@ -22,11 +23,8 @@ def build(settings: RegistrySettings, environ: Mapping[str, str]) -> MlflowRegis
 
     Raises `UserError` where the settings ask for marks that this registry does not keep.
     """
-    if settings.marks not in {"auto", "alias"}:
-        raise UserError(
-            f"registry.marks is {settings.marks!r}, but MLflow's own registry has aliases: write `auto` or `alias`"
-        )
-    return MlflowRegistry(Client(settings.uri, settings.tracking_uri, environ), Retry())
+    dialect_of(settings.uri).check_marks(settings.marks)
+    return MlflowRegistry(Client(settings.uri, settings.tracking_uri, environ), Retry(), settings.marks)
 
 
 class MlflowRegistry:
@@ -34,12 +32,15 @@ class MlflowRegistry:
 
     staleness = 0.0
 
-    def __init__(self, client: Client, retry: Retry) -> None:
+    def __init__(self, client: Client, retry: Retry, marks: str = "auto") -> None:
         self._retry = retry
-        self._marks = ModelMarks(client)
+        dialect = client.dialect
+        self._versions = Versions(client, Places(client))
+        pointers = Aliases(client) if dialect.aliases or marks == "alias" else ModelTags(client)
+        newest = None if dialect.latest_versions else self._versions.newest
+        self._marks = ModelMarks(client, dialect, pointers, newest)
         self._version_marks = VersionMarks(client)
         self._feed = ModelFeed(client, self._marks)
-        self._versions = Versions(client, Places(client))
         self._evidence = VersionEvidence(client, Metrics(client))
 
     # Feed

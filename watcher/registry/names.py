@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from watcher.errors import Terminal, Transient
+from watcher.registry.dialects import MLFLOW, Dialect
 
 _LONGEST = 256
 _HIGHEST = 2**31 - 1
 
 
-def checked(name: str) -> str:
+def checked(name: str, dialect: Dialect = MLFLOW) -> str:
     """The name, if a registered model can have it. Raises `Terminal`."""
     why = None
     if not name.strip():
@@ -17,8 +18,12 @@ def checked(name: str) -> str:
         why = f"it is longer than {_LONGEST} characters"
     elif any(c in name for c in "/:\x00"):
         why = "it contains '/', ':' or a zero byte"
+    elif name == "." or name.startswith(".."):
+        why = "it reads as a path"
     elif not storable(name):
         why = "it is not valid Unicode"
+    else:
+        why = dialect.refuses(name)
     if why:
         raise Terminal(f"no registered model can be called {name[:80]!r}: {why}")
     return name

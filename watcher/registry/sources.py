@@ -42,6 +42,9 @@ class Places:
         self._settled: OrderedDict[Identity, Place] = OrderedDict()
 
     def of(self, identity: Identity) -> Place:
+        if self._client.dialect.keeps_files:
+            # Whatever it was registered from; how far its upload is, the version itself says.
+            return Place(f"models:/{identity.name}/{identity.version}")
         if identity in self._settled:
             self._settled.move_to_end(identity)
             return self._settled[identity]
@@ -53,6 +56,8 @@ class Places:
         return place
 
     def _resolve(self, identity: Identity) -> Place:
+        if self._client.dialect.locates_files:
+            return Place(self._download_uri(identity))
         model_id = logged_model_id(identity.source)
         if model_id:
             model = tracking.logged_model(self._client, model_id)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from watcher.text import plain
 from watcher.values import Call, Crown
 
+PREFIX = "watcher."
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 CROWN = "watcher.crown"
 HOLD = "watcher.hold"
 VERDICT = "watcher.verdict"
 REJUDGE = "watcher.rejudge"
+KEYS = (PREFIX + CHAMPION, PREFIX + CHALLENGER, CROWN, HOLD, VERDICT, REJUDGE)
 
 LONGEST = 1_000
 """Characters of a value that we write; some registries cap them here."""
 LONGEST_READ = 5_000
 _HIGHEST = 2**31 - 1
+LONGEST_NUMBER = len(str(_HIGHEST))
 _REQUIRED = frozenset({"crowned", "previous", "floor", "met", "n"})
 
 
@@ -78,6 +81,18 @@ def call_from(text: str | None) -> Call | None:
         return Call(text) if text is not None else None
     except ValueError:
         return None
+
+
+def again(version: int) -> str:
+    """The model tag that asks to judge a version again, where versions cannot be found by their tags."""
+    return f"{REJUDGE}.{version}"
+
+
+def numbers(texts: Iterable[str], between: str = ".") -> frozenset[int]:
+    """Versions that model tags ask to judge again, by the tags' keys."""
+    starts = f"{REJUDGE.replace('.', between)}{between}"
+    found = (key.removeprefix(starts) for key in texts if key.startswith(starts))
+    return frozenset(int(n) for n in found if n.isascii() and n.isdecimal() and len(n) <= LONGEST_NUMBER)
 
 
 def short(text: str) -> str:

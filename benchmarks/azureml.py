@@ -1,0 +1,146 @@
+"""What one wake-up costs that observes 20 online endpoints of Azure ML, all with a release on its way.
+
+The cloud is the one of the tests, with the real SDKs before it; every call takes as long as one to Azure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.bench import PATIENCE, Bench, BenchError, Figure, Measured, median_figure, sure
+from benchmarks.load import CHECKOUT
+from benchmarks.procfs import rss
+
+TARGETS = 20
+CALL = 0.05
+"""Seconds that a call of the control plane takes."""
+WAKES = 3
+IMPORTED = "import azure.ai.ml, azure.identity, mlflow; print(flush=True); input()"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one process told of its wake-ups."""
+
+    seconds: float
+    """The slowest after the first, which connects."""
+    first: float
+    calls: float
+    """Of the control plane, for each target and wake-up."""
+    mb: float
+
+
+def run(bench: Bench) -> Measured:
+    """A new process a round, that gathers as a wake-up does; beside it one that only imported the SDKs."""
+    targets = bench.of(TARGETS, 2)
+    rounds = [_round(targets) for _ in range(bench.rounds)]
+    imported = [_imported() for _ in range(bench.rounds)]
+    base, first = sum(imported) / len(imported), max(seen.first for seen in rounds)
+    words = f"{targets} targets at {CALL * 1000:g} ms a call; the first, which connects: {first:.2f} s"
+    return {
+        "azureml_calls": Figure(max(seen.calls for seen in rounds), f"{targets} targets, one release starting on each"),
+        "azureml_seconds": median_figure([seen.seconds for seen in rounds], words),
+        "azureml_memory": median_figure([seen.mb / base for seen in rounds], f"over {base:.0f} MB"),
+    }
+
+
+def _round(targets: int) -> _Seen:
+    from tests.azureml.cloud import Cloud
+    from tests.azureml.server import serving
+
+    cloud = Cloud()
+    cloud.delay = CALL
+    names = [f"bench-{number:02}" for number in range(targets)]
+    with serving(cloud) as environment:
+        for name in names:
+            cloud.in_progress(name, "bench.model", "bench")
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.azureml", *names]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=CHECKOUT,
+            env=os.environ | environment,
+            text=True,
+        )
+        try:
+            told: list[dict[str, Any]] = []
+            for _ in range(WAKES):
+                before = len(cloud.calls)
+                line = process.stdout.readline() if process.stdout is not None else ""
+                if not line:
+                    raise BenchError("the process that observes ended early")
+                made = [call for call in cloud.calls[before:] if "/onlineEndpoints/" in call]
+                told.append(json.loads(line) | {"calls": len(made) / targets})
+                process.stdin.write("\n")  # type: ignore[union-attr] # a pipe
+                process.stdin.flush()  # type: ignore[union-attr] # a pipe
+            return _Seen(
+                max(each["seconds"] for each in told[1:]),
+                told[0]["seconds"],
+                max(each["calls"] for each in told),
+                told[-1]["mb"],
+            )
+        finally:
+            process.kill()
+            process.communicate(timeout=PATIENCE)
+
+
+def _imported() -> float:
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", IMPORTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            if process.stdout is not None:
+                process.stdout.readline()
+            return rss(process.pid)
+        finally:
+            process.kill()
+
+
+def observe(names: list[str]) -> None:
+    """One line of JSON for each wake-up, until nobody reads any more."""
+    import azure.ai.ml
+    import azure.identity  # noqa: F401 - as above
+    import mlflow  # noqa: F401 - what a registry of its own would import
+
+    import deployers
+    from tests.azureml.cloud import SHORT
+    from watcher.fakes.registry import FakeRegistry
+    from watcher.gather import Sources, gather
+    from watcher.policy import Policy, Primary
+    from watcher.record import Record
+    from watcher.settings import Watched
+    from watcher.values import Example, Kind, Mode, Observed, Rollout, State, Target
+
+    targets = []
+    for name in names:
+        settings = {"workspace": SHORT, "endpoint": name}
+        place = deployers.place("azureml-online", settings)
+        targets.append(Target(name, "azureml-online", Kind.ENDPOINT, "bench.model", "bench", place, settings))
+    registry = FakeRegistry(time.time)
+    registry.create_version("bench.model", {"auc": 0.8})
+    sources = Sources(
+        registry, registry, {"azureml-online": deployers.load("azureml-online")(None)}, lambda _: Example(b"{}")
+    )
+    watched = Watched("bench.model", Mode.DEPLOY, Policy(Primary("auc")), Rollout(), tuple(targets))
+    for _ in range(WAKES):
+        began = time.perf_counter()
+        snapshot = gather(watched, Record(born=0.0), sources, time.time(), paused=False, evidence_every=60.0)
+        taken = time.perf_counter() - began
+        for view in snapshot.targets:
+            if not isinstance(view.seen, Observed):
+                raise BenchError(f"{view.target.name} was not seen: {view.seen.why}")
+            sure([r.state for r in view.seen.releases] == [State.READY, State.STARTING], "one release is starting")
+        sys.stdout.write(json.dumps({"seconds": taken, "mb": rss(os.getpid())}) + "\n")
+        sys.stdout.flush()
+        sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    observe(sys.argv[1:])

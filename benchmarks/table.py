@@ -1,0 +1,171 @@
+"""The rows of the table: what is measured, by which benchmark, and what it must reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from benchmarks import (
+    azureml,
+    batch,
+    changed_poll,
+    false_wins,
+    gateway_cost,
+    history,
+    idle_poll,
+    looks,
+    power,
+    serving_cost,
+    serving_memory,
+    spark,
+    statistics_cost,
+    stream,
+    swaps,
+    wake_up,
+    watcher_memory,
+    winners,
+)
+from benchmarks.bench import Bench, Figure, Measured
+
+BENCHMARKS: dict[str, Callable[[Bench], Measured]] = {
+    "idle_poll": idle_poll.run,
+    "changed_poll": changed_poll.run,
+    "wake_up": wake_up.run,
+    "serving_memory": serving_memory.run,
+    "gateway_cost": gateway_cost.run,
+    "serving_cost": serving_cost.run,
+    "swaps": swaps.run,
+    "watcher_memory": watcher_memory.run,
+    "winners": winners.run,
+    "history": history.run,
+    "false_wins": false_wins.run,
+    "looks": looks.run,
+    "power": power.run,
+    "statistics": statistics_cost.run,
+    "azureml": azureml.run,
+    "batch": batch.run,
+    "stream": stream.run,
+}
+"""By the name that `--only` takes, in the order in which they run."""
+ELSEWHERE: dict[str, Callable[[Bench], Measured]] = {"spark": spark.run}
+"""The same, in an environment of its own: `make bench-spark`."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. The number must be at most `most`, or at least `least`."""
+
+    key: str
+    benchmark: str
+    what: str
+    unit: str
+    """Put behind the number; `{:g}` of it reads as a whole."""
+    most: float | None = None
+    least: float | None = None
+
+    @property
+    def goal(self) -> str:
+        """What it must reach."""
+        if self.most is not None:
+            return f"{'≤ ' if self.most else ''}{self._said(self.most)}"
+        return f"≥ {self._said(self.least or 0.0)}"
+
+    def is_met(self, value: float) -> bool:
+        return value <= self.most if self.most is not None else value >= (self.least or 0.0)
+
+    def measured(self, value: float) -> str:
+        return self._said(value)
+
+    def _said(self, value: float) -> str:
+        digits = 0 if value == int(value) or value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3  # noqa: PLR2004
+        return f"{value:,.{digits}f}{self.unit}"
+
+
+ROWS: Sequence[Row] = (
+    Row("idle_calls", "idle_poll", "registry calls of a poll while nothing happens", "", most=1),
+    Row("idle_cpu", "idle_poll", "server CPU of asking for each model, over that of a poll", "×", least=1_000),
+    Row("changed_calls", "changed_poll", "calls of a poll with 5 changed models, beside their verdicts'", "", most=7),
+    Row("changed_size", "changed_poll", "calls more in a registry of 1,000 models than in one of 100", "", most=0),
+    Row("wake_up", "wake_up", "wake-up to first answer, over a cold `mlflow models serve`", "×", most=0.05),
+    Row("memory", "serving_memory", "memory of each of 3 releases, over one `mlflow models serve`", "×", most=0.3),
+    Row("gateway_p50", "gateway_cost", "p50 through the gateway, over the worker asked directly", "×", most=1.15),
+    Row("gateway_rate", "gateway_cost", "throughput at 8 connections, over the worker's", "×", least=0.85),
+    Row("serving_p50", "serving_cost", "p50 of gateway and worker, over `mlflow models serve`", "×", most=0.6),
+    Row("serving_rate", "serving_cost", "throughput at 8 connections, over `mlflow models serve`", "×", least=1.6),
+    Row("serving_different", "serving_cost", "answers that differ from those of `mlflow models serve`", "", most=0),
+    Row("swaps_failed", "swaps", "failed requests in 20 swaps at half the capacity", "", most=0),
+    Row("swaps_p99", "swaps", "p99 during swaps, over p99 without", "×", most=3),
+    Row(
+        "watcher_memory",
+        "watcher_memory",
+        "a watcher of 1,000 idle models, over importing MlflowClient",
+        " MB",
+        most=60,
+    ),
+    Row("watcher_growth", "watcher_memory", "its growth over 10,000 ticks", " MB", most=5),
+    Row("winners_cpu", "winners", "own CPU of the slowest wake-up, 50 winners among 1,000 models", " ms", most=50),
+    Row("winners_waited", "winners", "models of these that waited on another", "", most=0),
+    Row("history", "history", "what was live at a moment, and why, in 1,000,000 lines", " ms", most=50),
+    Row("false_wins", "false_wins", "kinds of equals, of 8, of which more than 5 % win, beyond chance", "", most=0),
+    Row(
+        "false_wins_unlike",
+        "false_wins",
+        "the same where the two err in different ways, one rarely and far",
+        "",
+        most=0,
+    ),
+    Row("looks", "looks", "holdouts with a false win anywhere in 50 looks", " %", most=5),
+    Row("power", "power", "real gains won at the first look, over those that the best test finds", "×", least=0.8),
+    Row("statistics", "statistics", "CPU of paired t, McNemar, DeLong and bootstrap on 1,000,000 rows", " s", most=2),
+    Row("azureml_calls", "azureml", "control-plane calls of a wake-up for each of 20 Azure ML targets", "", most=2),
+    Row("azureml_seconds", "azureml", "a wake-up that observes them, at 50 ms a call", " s", most=3),
+    Row("azureml_memory", "azureml", "its memory, over importing the SDKs alone", "×", most=1.2),
+    Row("batch_cost", "batch", "batch run of 20,000,000 rows, over pandas in one process", "×", most=1.2),
+    Row("batch_memory", "batch", "its memory, over that of a quarter of the rows", " MiB", most=64),
+    Row("stream_wrong", "stream", "rows lost or scored twice in 20 swaps of a stream", "", most=0),
+    Row("stream_swap", "stream", "time between two commits across a swap, over the usual", "×", most=1.2),
+    Row("stream_move", "stream", "pointer moved to first commit, beyond one micro-batch", " s", most=1),
+    Row("stream_slowest", "stream", "the slowest of these, beyond two micro-batches", " s", most=1),
+    Row("spark_ridge", "spark", "batch run on Spark, 2,000,000 rows, over a bare mapInPandas", "×", most=1.1),
+    Row("spark_ridge_udf", "spark", "`spark_udf` as it is by default, over that run", "×", least=2.2),
+    Row("spark_boosted", "spark", "the same with gradient boosting, 1,000,000 rows", "×", most=1.1),
+    Row("spark_boosted_udf", "spark", "`spark_udf` as it is by default, over that run", "×", least=1.6),
+)
+HEADS = ("what", "measured", "must reach", "met", "in numbers")
+
+
+@dataclass(frozen=True)
+class Told:
+    """One line as it is shown."""
+
+    row: Row
+    figure: Figure
+
+    @property
+    def met(self) -> bool:
+        return self.row.is_met(self.figure.value)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        measured = self.row.measured(self.figure.value)
+        return self.row.what, measured, self.row.goal, "yes" if self.met else "no", self.figure.told
+
+
+def told(measured: Measured) -> list[Told]:
+    """The rows there are figures for, in their order."""
+    return [Told(row, measured[row.key]) for row in ROWS if row.key in measured]
+
+
+def text(lines: Iterable[Told]) -> str:
+    """A table for a terminal."""
+    rows = [HEADS, *(line.cells for line in lines)]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(HEADS) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    )
+
+
+def markdown(lines: Iterable[Told]) -> str:
+    """The same for a page."""
+    rows = [HEADS, tuple("---" for _ in HEADS), *(line.cells for line in lines)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)

@@ -1,0 +1,151 @@
+"""Whether the holdout is data that the challenger was trained on, as far as its run tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evaluation.data import Rows, local_path, look, source_of
+from evaluation.errors import EvaluationFailed, Impossible
+from evaluation.job import Job
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Hashes = npt.NDArray[np.uint64]
+
+CONTEXT = "mlflow.data.context"
+NOT_TRAINED_ON = frozenset({"eval", "evaluate", "evaluation", "test", "testing", "holdout", "validation", "valid"})
+"""Contexts of data sets that a run looked at without learning from them; any other counts as training."""
+MOST_TRAINING = 20_000_000
+"""Rows of training data that are looked through."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Why the holdout counts as training data; empty where it does not."""
+
+    why: str = ""
+    overlap: float | None = None
+    """Share of the holdout's rows that are among the training rows, None where these were not read."""
+    unknown: str = ""
+    """What could not be checked, and why."""
+
+
+def leak(job: Job, rows: Rows) -> Leak:
+    """Compare the holdout with what the challenger's run logged as training data.
+
+    The same source is a leak, whatever its rows; of other sources the rows are compared, by the columns that both have.
+    Raises EvaluationFailed where the holdout cannot be read.
+    """
+    run = job.challenger.run_id
+    if not run:
+        return Leak(unknown="The version has no run that could say what it was trained on.")
+    logged = _trained_on(run, job.tracking_uri)
+    if isinstance(logged, str):
+        return Leak(unknown=logged)
+    if not logged:
+        return Leak(unknown="Its run logged no training data.")
+    worst, unknown = Leak(overlap=None), ""
+    for data_set in logged:
+        found = _one(job, rows, data_set)
+        if found.why:
+            return found
+        unknown = unknown or found.unknown
+        if found.overlap is not None and found.overlap >= (worst.overlap or 0.0):
+            worst = found
+    return Leak(overlap=worst.overlap, unknown=unknown)
+
+
+def _trained_on(run: str, tracking_uri: str | None) -> list[Any] | str:
+    """Data sets that a run logged as training data, or why that cannot be told."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        inputs = MlflowClient(tracking_uri=tracking_uri).get_run(run).inputs.dataset_inputs
+    except MlflowException as error:
+        return f"Its run cannot be read: {(str(error).splitlines() or [''])[0][:200]}"
+    return [
+        each.dataset
+        for each in inputs
+        if not NOT_TRAINED_ON & {tag.value.lower() for tag in each.tags if tag.key == CONTEXT}
+    ]
+
+
+def _one(job: Job, rows: Rows, data_set: Any) -> Leak:
+    named = f"data set {str(data_set.name)[:100]!r}"
+    source = source_of(data_set)
+    if source is None:
+        return Leak(unknown=f"The {named} of its run is no file and no table that could be read again.")
+    if _same_place(source.uri, rows.source.uri):
+        return Leak(f"Its run logged this holdout as training data, as {named}.")
+    try:
+        training = look(source, job.tracking_uri)
+        overlap = _overlap(job, rows, training)
+    except (EvaluationFailed, Impossible) as error:
+        return Leak(unknown=f"The {named} of its run cannot be read: {error}")
+    if overlap is None:
+        return Leak(unknown=f"The {named} of its run has other columns than the holdout, or more rows than are read.")
+    if overlap > job.max_overlap:
+        return Leak(f"{overlap:.2%} of the holdout's rows are in the {named} that it was trained on.", overlap)
+    return Leak(overlap=overlap)
+
+
+def _same_place(one: str, other: str) -> bool:
+    places = [local_path(uri) for uri in (one, other)]
+    if places[0] is not None and places[1] is not None:
+        return places[0].resolve() == places[1].resolve()
+    return one.rstrip("/") == other.rstrip("/")
+
+
+def _overlap(job: Job, rows: Rows, training: Rows) -> float | None:
+    """Share of the holdout's rows whose like is among the training rows; None where that cannot be told.
+
+    Alike are rows with the same values in every column that both have; a row is held as a hash of 64 bits, so that one
+    in some 10^12 is taken for another's like.
+    """
+    import numpy as np
+
+    theirs = training.schema()
+    columns = [field.name for field in rows.schema() if field.name in theirs.names]
+    if job.target not in columns or len(columns) <= len(rows.schema().names) // 2:
+        return None
+    if training.count() > MOST_TRAINING:
+        return None
+    mine = np.concatenate([*_hashes(rows.spread(job.max_rows), columns)])
+    wanted = np.unique(mine)
+    seen = np.zeros(len(wanted), dtype=bool)
+    for found in _hashes(training.batches(columns), columns):
+        place = np.searchsorted(wanted, found)
+        place[place == len(wanted)] = 0
+        seen[place[wanted[place] == found]] = True
+    return float(np.mean(seen[np.searchsorted(wanted, mine)])) if len(mine) else None
+
+
+def _hashes(batches: Iterator[pa.RecordBatch], columns: list[str]) -> Iterator[Hashes]:
+    """One number a row, the same for equal values whatever the widths of their types."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    for batch in batches:
+        total = np.zeros(batch.num_rows, dtype=np.uint64)
+        for name in columns:
+            column = batch.column(name)
+            if isinstance(column, pa.DictionaryArray):
+                column = column.dictionary_decode()
+            if (
+                pa.types.is_integer(column.type)
+                or pa.types.is_floating(column.type)
+                or pa.types.is_boolean(column.type)
+            ):
+                # Adding zero makes one of the two zeros that floats have.
+                values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) + 0.0
+            else:
+                values = np.asarray(column.to_pandas().astype(str), dtype=object)
+            total = total * np.uint64(1_000_003) + pd.util.hash_array(values, categorize=False)
+        yield total

@@ -1,0 +1,94 @@
+"""The rows that are used: read once for their identity, with truth, slices and groups kept beside the predictions."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluation.data import Rows
+from evaluation.errors import EvaluationFailed, Impossible
+from evaluation.identity import Identity
+from evaluation.job import Job
+from evaluation.store import Store, read_json, write_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is known of the rows before any model is scored."""
+
+    identity: str
+    rows: int
+    features: tuple[str, ...]
+    """Columns for a model that has no signature: all but target, group and slices."""
+    folder: Path
+    table_version: int | None
+
+    def table(self) -> pa.Table:
+        """Truth, slices and groups."""
+        from pyarrow import parquet
+
+        return parquet.read_table(self.folder / "rows.parquet")
+
+
+def kept(job: Job, rows: Rows, store: Store) -> Kept:
+    """Read the rows for their identity, unless these were read before. Raises EvaluationFailed and Impossible."""
+    folder = store.rows(job.rows_key(rows.token))
+    found = read_json(folder / "manifest.json")
+    if not isinstance(found, dict):
+        found = _read(job, rows, folder)
+    return Kept(found["identity"], found["rows"], tuple(found["features"]), folder, rows.table_version)
+
+
+def used(job: Job, rows: Rows, identity: Identity) -> Iterator[pa.RecordBatch]:
+    """The rows once more, for a model to score; they count into `identity`, to be compared at the end."""
+    for batch in rows.spread(job.max_rows):
+        identity.add(batch)
+        yield batch
+
+
+def _read(job: Job, rows: Rows, folder: Path) -> dict[str, Any]:
+    from pyarrow import parquet
+
+    schema = rows.schema()
+    beside = list(dict.fromkeys([job.target, *(c for c, _ in job.slices), *([job.group] if job.group else [])]))
+    for column in beside:
+        if column not in schema.names:
+            known = ", ".join(schema.names[:20])
+            raise Impossible(f"The holdout {rows.source.uri} has no column {column!r}; it has: {known}.")
+    identity = Identity(schema)
+    spare = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    spare.mkdir(parents=True, mode=0o700)
+    try:
+        wanted = [schema.field(name) for name in beside]
+        import pyarrow as pa
+
+        with parquet.ParquetWriter(spare / "rows.parquet", pa.schema(wanted)) as writer:
+            for batch in used(job, rows, identity):
+                empty = batch.column(job.target).null_count
+                if empty:
+                    raise EvaluationFailed(
+                        f"The holdout {rows.source.uri} has rows without a {job.target!r}: leave them out of it."
+                    )
+                writer.write_batch(batch.select(beside))
+        if not identity.rows:
+            raise EvaluationFailed(f"The holdout {rows.source.uri} has no rows.")
+        manifest = {
+            "identity": identity.hexdigest(),
+            "rows": identity.rows,
+            "features": [name for name in schema.names if name not in beside],
+            "source": rows.source.uri,
+            "table_version": rows.table_version,
+        }
+        write_json(spare / "manifest.json", manifest)
+        shutil.rmtree(folder, ignore_errors=True)
+        spare.rename(folder)
+        return manifest
+    finally:
+        shutil.rmtree(spare, ignore_errors=True)

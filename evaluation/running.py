@@ -1,0 +1,109 @@
+"""One evaluation from beginning to end, in a process of its own. What was finished before a crash is used again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from evaluation.comparing import compared
+from evaluation.data import Rows, look
+from evaluation.errors import CHALLENGER, CHAMPION, ELSEWHERE, EvaluationFailed, Impossible, ModelFailed
+from evaluation.job import Job, Model, from_json
+from evaluation.leaks import Leak, leak
+from evaluation.looks import look as counted
+from evaluation.rows import Kept, kept
+from evaluation.scores import Scores, scores
+from evaluation.store import Store, read_json, write_json
+
+MOST_TRIES = 3
+"""Times that an evaluation is begun whose process was killed each time."""
+
+
+def run(home: Path, key: str) -> None:
+    """Carry out the job that is kept under `key`, whose lock was handed down; leaves a result, whatever happens."""
+    store = Store(home)
+    found = read_json(store.job(key))
+    if found["tries"] > MOST_TRIES:
+        why = f"Its process was killed {MOST_TRIES} times: is there enough memory on this machine?"
+        write_json(store.result(key), _failed(why, ELSEWHERE))
+    else:
+        write_json(store.result(key), result(from_json(found["job"]), found["token"], store, store.log(key)))
+
+
+def result(
+    job: Job, token: str | None, store: Store, log: Path, count: Callable[[str, str, str, int], int] | None = None
+) -> dict[str, Any]:
+    """What is kept of one evaluation: what was found, or why nothing was.
+
+    `token` is of the holdout as whoever asked saw it, None where it is taken as it is found; `count` numbers the look
+    where that is not done in the store: model, data, challenger and the look that is remembered.
+    """
+    try:
+        return _done(job, token, store, log, count or partial(counted, store))
+    except EvaluationFailed as error:
+        return _failed(str(error), error.fault)
+    except Impossible as error:
+        return _failed(str(error), ELSEWHERE)
+    except (OSError, MemoryError) as error:
+        return _failed(f"{type(error).__name__}: {error}", ELSEWHERE)
+
+
+def _done(
+    job: Job, token: str | None, store: Store, log: Path, count: Callable[[str, str, str, int], int]
+) -> dict[str, Any]:
+    from evaluation.statistics import level
+
+    began = time.monotonic()
+    rows = look(job.data, job.tracking_uri)
+    if token is not None and rows.token != token:
+        raise EvaluationFailed(f"The holdout {rows.source.uri} changed before it was read.")
+    known = kept(job, rows, store)
+    said = leak(job, rows)
+    with ThreadPoolExecutor(2) as pool:
+        # Each is a process of its own: a champion that was scored before costs nothing.
+        first = pool.submit(_scored, job, job.challenger, CHALLENGER, rows, known, store, log)
+        other = pool.submit(_scored, job, job.champion, CHAMPION, rows, known, store, log) if job.champion else None
+        challenger, champion = first.result(), other.result() if other else None
+    number, asked = 0, job.confidence
+    if champion is not None:
+        # A model by itself is compared with nothing: nothing can be won by it, and no look is spent.
+        remembered = dict(job.looks).get(known.identity, 0)
+        number = count(job.challenger.name, known.identity, job.challenger.key, remembered)
+        asked = level(job.confidence, number)
+    both = (challenger.answers(), champion.answers() if champion else None)
+    try:
+        entries, changed = compared(job, known, *both, asked)
+    except ModelFailed as error:
+        raise EvaluationFailed(f"Version {job.challenger.version}: {error}", CHALLENGER) from error
+    return {
+        "state": "done",
+        "at": time.time(),
+        "data": known.identity,
+        "rows": known.rows,
+        "table_version": known.table_version,
+        "scores": entries,
+        "level": asked,
+        "look": number,
+        "changed": changed,
+        "seconds": round(time.monotonic() - began, 3),
+        **_leak(said),
+    }
+
+
+def _leak(said: Leak) -> dict[str, Any]:
+    return {"leak": said.why, "overlap": said.overlap, "leak_unknown": said.unknown}
+
+
+def _scored(job: Job, model: Model, fault: str, rows: Rows, known: Kept, store: Store, log: Path) -> Scores:
+    try:
+        return scores(job, model, rows, known, store, log)
+    except ModelFailed as error:
+        raise EvaluationFailed(f"Version {model.version}: {error}.", fault) from error
+
+
+def _failed(why: str, fault: str) -> dict[str, Any]:
+    return {"state": "failed", "at": time.time(), "why": why, "fault": fault}

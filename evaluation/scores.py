@@ -1,0 +1,161 @@
+"""One model's answers on the rows: made in a bounded child, checked, and kept with what each row loses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from evaluation.answers import Answers, checked
+from evaluation.bounded import Bounded, Ended
+from evaluation.data import Rows
+from evaluation.environments import interpreter
+from evaluation.errors import EvaluationFailed, ModelFailed
+from evaluation.identity import Identity
+from evaluation.job import Job, Model
+from evaluation.models import fetched
+from evaluation.rows import Kept, used
+from evaluation.store import Store, read_json, write_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHILD = Path(__file__).with_name("child.py")
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Variables that a model's process gets: none that could hold a secret."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+AT_ONCE = 2
+"""Models that are scored side by side."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One model on all rows."""
+
+    folder: Path
+    seconds: float
+    """That scoring took when it was done."""
+    classes: tuple[Any, ...]
+
+    def answers(self) -> Answers:
+        """What it said, row by row."""
+        from pyarrow import parquet
+
+        return Answers(parquet.read_table(self.folder / "predictions.parquet"), self.classes)
+
+
+def scores(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, log: Path) -> Scores:
+    """Score one model on these rows, unless it was scored on them before.
+
+    Raises ModelFailed where the model is at fault, EvaluationFailed where the data or the machine is.
+    """
+    proba = wants_probabilities(job)
+    folder = store.scores(model.key, f"{kept.identity[:32]}-{_part(job, proba=proba)}")
+    found = read_json(folder / "manifest.json")
+    if not isinstance(found, dict):
+        found = _score(job, model, rows, kept, store, folder, log)
+    return Scores(folder, float(found["seconds"]), tuple(found["classes"]))
+
+
+def wants_probabilities(job: Job) -> bool:
+    """Whether any metric is made of probabilities."""
+    from evaluation.statistics import Needs, metric
+
+    return any(metric(name).needs is Needs.PROBABILITY for name in job.metrics)
+
+
+def wants_output(job: Job) -> bool:
+    """Whether any metric is made of what a model answers, and not of its probabilities."""
+    from evaluation.statistics import Needs, metric
+
+    return any(metric(name).needs is not Needs.PROBABILITY for name in job.metrics)
+
+
+def _part(job: Job, *, proba: bool) -> str:
+    """What else an answer depends on: the target decides which columns are features."""
+    import hashlib
+
+    about = json.dumps([job.target, sorted(job.metrics), proba])
+    return hashlib.sha256(about.encode()).hexdigest()[:12]
+
+
+def _score(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, folder: Path, log: Path) -> dict[str, Any]:
+    from pyarrow import parquet
+
+    path = fetched(model, job.tracking_uri, store)
+    python = interpreter(path, store, log)
+    began = time.monotonic()
+    spare = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    spare.mkdir(parents=True, mode=0o700)
+    try:
+        raw = spare / "answers.arrow"
+        identity = _run(job, rows, kept, [python, str(CHILD), str(path), str(raw)], raw, log)
+        if identity != kept.identity:
+            raise EvaluationFailed(f"The holdout {rows.source.uri} changed while it was read.")
+        answers, table = checked(job, kept, raw)
+        parquet.write_table(table, spare / "predictions.parquet")
+        raw.unlink()
+        manifest = {
+            "model": model.key,
+            "name": model.name,
+            "version": model.version,
+            "data": kept.identity,
+            "rows": kept.rows,
+            "classes": list(answers.classes),
+            "columns": table.column_names,
+            "seconds": round(time.monotonic() - began, 3),
+        }
+        write_json(spare / "manifest.json", manifest)
+        shutil.rmtree(folder, ignore_errors=True)
+        spare.rename(folder)
+        return manifest
+    finally:
+        shutil.rmtree(spare, ignore_errors=True)
+
+
+def _run(job: Job, rows: Rows, kept: Kept, command: list[str], raw: Path, log: Path) -> str:
+    """Let the child score the rows; the identity of what it was sent."""
+    import pyarrow as pa
+
+    wanted = {"features": list(kept.features), "proba": wants_probabilities(job), "output": wants_output(job)}
+    order = json.dumps(wanted)
+    environ = _threads() | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environ |= {"TMPDIR": str(raw.parent), "MLFLOW_TRACKING_URI": f"sqlite:///{raw.parent}/none.db"}
+    identity = Identity(rows.schema())
+
+    def write(pipe: IO[bytes]) -> None:
+        sent: pa.Schema | None = None
+        stream = None
+        for batch in used(job, rows, identity):
+            features = batch.drop_columns([job.target])
+            if stream is None:
+                sent = features.schema
+                stream = pa.ipc.new_stream(pipe, sent)
+            stream.write_batch(features)
+        if stream is not None:
+            stream.close()
+
+    child = Bounded([*command, order], environ, log, memory=job.memory, seconds=job.timeout, folder=raw.parent)
+    try:
+        child.feed(write)
+    except Ended as error:
+        told = read_json(Path(f"{raw}.error"))
+        if isinstance(told, dict) and "it ended with exit code" in str(error):
+            doing = "be loaded" if told.get("step") == "load" else "score the holdout"
+            raise ModelFailed(f"it could not {doing}: {told.get('why')}") from error
+        raise ModelFailed(str(error)) from error
+    return identity.hexdigest()
+
+
+def _threads() -> dict[str, str]:
+    """Each of the models has its part of the processors, and threads that wait do not spin.
+
+    Two that each take all of them wait for each other: that cost six times the processor time where it was measured.
+    """
+    mine = str(max(len(os.sched_getaffinity(0)) // AT_ONCE, 1))
+    return dict.fromkeys(THREADS, mine) | {"OMP_WAIT_POLICY": "PASSIVE"}

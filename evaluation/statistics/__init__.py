@@ -1,0 +1,18 @@
+"""How much better the challenger is than the champion on the same rows, with bounds that hold as often as they say.
+
+Numbers in, numbers out: numpy and scipy, no I/O, no clock; chance only where rows are drawn again, from a given seed.
+
+- `gain` compares two models by one metric and gives `Gain`, or raises `NotComparable` with one sentence.
+- `level` is the confidence to ask of `gain` on the first, second, ... look at one holdout.
+- `METRICS` holds what is known of each metric, by scikit-learn's names, MLflow's and the usual short ones.
+- `row_losses` are the losses of one model's rows, where a metric is their mean.
+
+docs/statistics.md says what is promised, and how that was measured.
+"""
+
+from evaluation.statistics.comparing import gain, row_losses
+from evaluation.statistics.looks import level
+from evaluation.statistics.metrics import METRICS, metric
+from evaluation.statistics.values import Gain, Metric, Needs, NotComparable
+
+__all__ = ["METRICS", "Gain", "Metric", "Needs", "NotComparable", "gain", "level", "metric", "row_losses"]

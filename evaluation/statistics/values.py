@@ -1,0 +1,122 @@
+"""What is asked and answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
+
+
+class NotComparable(ValueError):
+    """Two models cannot be compared on these rows by this metric: one sentence that says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How much better the challenger is than the champion. Everything is in units of the metric."""
+
+    estimate: float
+    """Challenger minus champion, turned so that positive is better for the challenger."""
+    low: float
+    """The gain is above this with the confidence that was asked for (one-sided)."""
+    high: float
+    """The gain is below this with the same confidence (one-sided)."""
+    champion: float
+    """The champion's metric, as it is: not turned."""
+    challenger: float
+    method: str
+    """`t`, `mcnemar`, `delong`, `delta`, `jackknife` or `bootstrap`; `cluster ` before it where rows come in groups."""
+    rows: int
+    clusters: int | None
+    """How many groups the rows came in; None: rows stand for themselves."""
+
+
+class Needs(StrEnum):
+    """The predictions that a metric is made of."""
+
+    LABEL = "label"
+    """One class for each row."""
+    PROBABILITY = "probability"
+    """One number for each row, of the later of two classes in sorted order; or one for each row and class. Metrics of
+    order alone (`roc_auc`, `average_precision`) take any scores."""
+    NUMBER = "number"
+    """One number for each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is compared, checked and coded: all of n rows, all finite.
+
+    Labels are codes, positions in `classes`; a probability is (n,), of the second of two classes, or (n, classes).
+    """
+
+    truth: npt.NDArray[np.generic]
+    champion: npt.NDArray[np.generic]
+    challenger: npt.NDArray[np.generic]
+    weights: Floats | None
+    """Positive or zero, not normalized. None: every row counts once."""
+    groups: Codes | None
+    """0 to the number of groups less one. None: rows are independent."""
+    classes: int
+    """How many classes there are; 0 where there are none."""
+
+    @property
+    def count(self) -> int:
+        return len(self.truth)
+
+    @property
+    def shares(self) -> Floats:
+        """(n,) weights that add up to one."""
+        if self.weights is None:
+            return np.full(self.count, 1.0 / self.count)
+        return np.asarray(self.weights / self.weights.sum())
+
+    @property
+    def same(self) -> bool:
+        """Whether both models said the same on every row."""
+        return bool(np.array_equal(self.champion, self.challenger))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Both models' metric, and one-sided bounds of challenger minus champion; nothing is turned yet."""
+
+    champion: float
+    challenger: float
+    low: float
+    high: float
+    method: str
+
+
+class Compare(Protocol):
+    """Compares by one metric. `confidence` is that of each bound by itself."""
+
+    def __call__(self, rows: Rows, confidence: float, seed: int) -> Compared: ...
+
+
+RowLoss = Callable[[npt.NDArray[np.generic], npt.NDArray[np.generic]], Floats]
+"""Coded truth (n,) and predictions to one number for each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What is known of a metric."""
+
+    name: str
+    """The name that its aliases stand for."""
+    better: Literal["higher", "lower"]
+    needs: Needs
+    compare: Compare
+    row_loss: RowLoss | None = None
+    """Where the metric, or one minus it for `accuracy`, is the mean of what each row loses."""
+    scores: bool = False
+    """Whether any finite scores will do for probabilities."""
+    classes: Literal["none", "two", "any"] = "none"
+    """How many classes the truth may have: two only, any number from two, or it is a number."""

@@ -1,0 +1,186 @@
+"""One batch run: a Delta table, as it was at one version or as it came within some, into one folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from scoring import runs
+from scoring.batches import Make, Options, carried_out, kept, moment
+from scoring.delta.source import Source, position
+from scoring.errors import INPUT, OUTPUT, USAGE, Stop, sentence
+from scoring.model import Scorer, load
+from scoring.pointer import Release
+from scoring.runs import Making, Manifest
+
+FILE_ROWS = 2_000_000
+"""Rows of one file at most."""
+PARTITIONED_ROWS = 1_000_000
+"""Rows that are held back to be written to their partitions together."""
+MOST_PARTITIONS = 1_024
+
+__all__ = ["Options", "run"]
+
+
+def run(options: Options) -> tuple[Manifest, bool]:
+    """The manifest of the run, and whether it was made now. Raises Stop."""
+
+    def pinned() -> tuple[int, Make]:
+        table = _table(options)
+        return int(table.version()), partial(_make, options, table)
+
+    return carried_out(options, "delta", pinned)
+
+
+def _table(options: Options) -> Any:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    try:
+        table = DeltaTable(options.input, version=options.version)
+        if options.at is not None:
+            table.load_as_version(moment(options.at))
+        return table
+    except TableNotFoundError as error:
+        raise Stop(INPUT, f"There is no Delta table at {options.input}.") from error
+    except (DeltaError, OSError) as error:
+        which = f" at version {options.version}" if options.version is not None else ""
+        raise Stop(INPUT, f"{options.input} cannot be read{which}: {sentence(error)}") from error
+
+
+def _make(options: Options, table: Any, release: Release, name: str) -> Manifest | None:
+    """The run's folder, None where another one of the same name came first."""
+    began = time.time()
+    scorer = load(release)
+    reader, schema = _rows(options, table)
+    scorer.refuse_unfit(schema)
+    keep = kept(options, schema.names)
+    counted = [0]
+    batches = _scored(reader, scorer, keep, options.most, counted)
+    first = next(batches, None)
+    with runs.making(options.output, name) as made:
+        out = first.schema if first is not None else scorer.out_schema(schema, keep)
+        _write(made, out, _chain(first, batches), options.partition_by)
+        manifest = Manifest(
+            run=name,
+            model=release.model,
+            version=release.version,
+            key=release.key,
+            release=release.name,
+            uri=release.uri,
+            input=options.input,
+            input_version=int(table.version()),
+            rows=counted[0],
+            schema={field.name: str(field.type) for field in out},
+            files=made.names(),
+            seconds=round(time.time() - began, 3),
+            at=time.time(),
+            since=options.since,
+            where=options.where,
+            partitioned_by=options.partition_by,
+        )
+        return manifest if made.publish(manifest) else None
+
+
+def _rows(options: Options, table: Any) -> tuple[Iterator[Any], Any]:
+    """Batches of the rows that are asked for, and their schema."""
+    import pyarrow as pa
+    from deltalake.exceptions import DeltaError
+
+    schema = pa.schema(table.schema())
+    if options.since is not None:
+        if options.where is not None:
+            raise Stop(USAGE, "A run over a range of versions takes no --where.")
+        return _since(options, int(table.version())), schema
+    try:
+        return (pa.record_batch(batch) for batch in table.scan(predicate=options.where)), schema
+    except (DeltaError, OSError) as error:
+        raise Stop(
+            USAGE if options.where else INPUT, f"{options.input} cannot be scanned: {sentence(error)}"
+        ) from error
+
+
+def _since(options: Options, last: int) -> Iterator[Any]:
+    source, at = Source(options.input, last), position(options.since or 0)
+    source.require(at)
+    while (chunk := source.next(at, options.most)) is not None:
+        yield from chunk.table.to_batches()
+        at = chunk.after
+
+
+def _scored(rows: Iterator[Any], scorer: Scorer, keep: list[str], most: int, counted: list[int]) -> Iterator[Any]:
+    """The rows with their answers, a batch at a time: memory does not grow with the table."""
+    import pyarrow as pa
+
+    at_us = time.time_ns() // 1_000
+    for some in _pieces(rows, most):
+        table = pa.Table.from_batches(some)
+        counted[0] += table.num_rows
+        yield from scorer.stamped(table, at_us, keep).combine_chunks().to_batches()
+
+
+def _pieces(rows: Iterator[Any], most: int) -> Iterator[list[Any]]:
+    """Batches put together until they have about `most` rows, and larger ones cut."""
+    some: list[Any] = []
+    have = 0
+    for whole in rows:
+        for begin in range(0, whole.num_rows, most):
+            batch = whole.slice(begin, most)
+            if some and have + batch.num_rows > most:
+                yield some
+                some, have = [], 0
+            some.append(batch)
+            have += batch.num_rows
+    if some:
+        yield some
+
+
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+def _write(made: Making, schema: Any, batches: Iterator[Any], by: tuple[str, ...]) -> None:
+    """All batches as files of the run. Raises Stop where they cannot be written, or scored."""
+    import pyarrow as pa
+
+    try:
+        (_write_partitions if by else _write_files)(made, schema, batches, by)
+    except (pa.ArrowException, OSError) as error:
+        raise Stop(OUTPUT, f"The run cannot be written: {sentence(error)}") from error
+
+
+def _write_files(made: Making, schema: Any, batches: Iterator[Any], _by: tuple[str, ...]) -> None:
+    """One file after the other, a batch at a time: Arrow's own writer of folders holds back more the more there is."""
+    from pyarrow import parquet
+
+    batch, number = next(batches, None), 0
+    while number == 0 or batch is not None:
+        with parquet.ParquetWriter(f"{made.folder}/part-{number}.parquet", schema, filesystem=made.files) as writer:
+            rows = 0
+            while batch is not None and rows < FILE_ROWS:
+                writer.write_batch(batch)
+                rows, batch = rows + batch.num_rows, next(batches, None)
+        number += 1
+
+
+def _write_partitions(made: Making, schema: Any, batches: Iterator[Any], by: tuple[str, ...]) -> None:
+    """Some rows at a time, each time into the folder of their values."""
+    import pyarrow as pa
+    from pyarrow import dataset
+
+    parts = dataset.partitioning(pa.schema([schema.field(name) for name in by]), flavor="hive")
+    for number, some in enumerate(_pieces(batches, PARTITIONED_ROWS)):
+        dataset.write_dataset(
+            pa.Table.from_batches(some, schema),
+            made.folder,
+            format="parquet",
+            filesystem=made.files,
+            partitioning=parts,
+            basename_template=f"part-{number}-{{i}}.parquet",
+            existing_data_behavior="overwrite_or_ignore",
+            max_partitions=MOST_PARTITIONS,
+        )

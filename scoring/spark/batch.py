@@ -1,0 +1,147 @@
+"""One batch run on Spark: a Delta table, as it was at one version or as it grew since one, into one folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from scoring import documents, runs
+from scoring import pointer as pointers
+from scoring.batches import Make, carried_out, kept, moment
+from scoring.batches import Options as Common
+from scoring.errors import INPUT, USAGE, Stop
+from scoring.model import NUMBER
+from scoring.pointer import Release
+from scoring.runs import Making, Manifest
+from scoring.spark import session, tables
+from scoring.spark.rows import LOCAL, MAP, prepare, to_arrow
+from scoring.spark.trouble import not_written, said
+
+TRIED = 1_000
+"""Rows that a dry run scores at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options(Common):
+    """What a person says of a run."""
+
+    apply: str = MAP
+    """`map`, or `udf`: by MLflow's own function."""
+    env_manager: str = LOCAL
+    """Of `apply: udf`: MLflow's word for where the model's libraries come from."""
+
+
+def dry_run(options: Options) -> int:
+    """Score some rows and write none; how many. Raises Stop where they cannot be scored."""
+    release = pointers.live(options.pointer)[0]
+    spark = session.get(options.most)
+    answering = prepare(spark, release, options.apply)
+    frame = _frame(spark, options, _version(spark, options))
+    answering.refuse_unfit(frame)
+    some = frame.limit(TRIED)
+    try:
+        scored = answering.scored(some, kept(options, frame.columns), time.time_ns() // 1_000, options.env_manager)
+        return len(scored.select(NUMBER).collect())
+    except Stop:
+        raise
+    except Exception as error:
+        raise not_written(error, "nothing") from error
+
+
+def run(options: Options) -> tuple[Manifest, bool]:
+    """The manifest of the run, and whether it was made now. Raises Stop."""
+
+    def pinned() -> tuple[int, Make]:
+        spark = session.get(options.most)
+        version = _version(spark, options)
+        return version, partial(_make, spark, options, version)
+
+    return carried_out(options, "spark", pinned)
+
+
+def _version(spark: Any, options: Options) -> int:
+    """The version of the input that is scored, pinned from here on."""
+    from pyspark.sql import functions as f
+
+    if options.version is not None:
+        return options.version
+    found = tables.required(spark, options.input)
+    try:
+        history = found.history() if options.at is not None else found.history(1)
+        if options.at is not None:
+            history = history.where(f.col("timestamp") <= f.lit(moment(options.at)))
+        row = history.orderBy(f.col("version").desc()).select("version").first()
+    except Stop:
+        raise
+    except Exception as error:
+        raise Stop(INPUT, f"{options.input} cannot be read: {said(error)}") from error
+    if row is None:
+        raise Stop(INPUT, f"{options.input} has no version as old as {options.at}.")
+    return int(row["version"])
+
+
+def _frame(spark: Any, options: Options, version: int) -> Any:
+    reader = spark.read.format("delta")
+    if options.since is not None:
+        reader = reader.option("readChangeFeed", "true").option("startingVersion", options.since)
+        reader = reader.option("endingVersion", version)
+    else:
+        reader = reader.option("versionAsOf", version)
+    try:
+        frame = tables.read(reader, options.input)
+        if options.since is not None:
+            frame = frame.where(tables.WANTED_CHANGES).drop(*tables.CHANGES)
+        if options.where is not None:
+            frame = frame.where(options.where)
+        frame.schema  # noqa: B018 - asks Spark to look at the table now
+    except Exception as error:
+        kind = USAGE if options.where or options.since is not None else INPUT
+        raise Stop(kind, f"{options.input} cannot be read: {said(error)}") from error
+    return frame
+
+
+def _make(spark: Any, options: Options, version: int, release: Release, name: str) -> Manifest | None:
+    """The run's folder, None where another one of the same name came first."""
+    began = time.time()
+    answering = prepare(spark, release, options.apply)
+    frame = _frame(spark, options, version)
+    answering.refuse_unfit(frame)
+    keep = kept(options, frame.columns)
+    scored = answering.scored(frame, keep, time.time_ns() // 1_000, options.env_manager)
+    with runs.making(options.output, name) as made:
+        rows = _write(scored, made, options, name)
+        manifest = Manifest(
+            run=name,
+            model=release.model,
+            version=release.version,
+            key=release.key,
+            release=release.name,
+            uri=release.uri,
+            input=options.input,
+            input_version=version,
+            rows=rows,
+            schema={one.name: str(one.type) for one in to_arrow(scored)},
+            files=made.names(),
+            seconds=round(time.time() - began, 3),
+            at=time.time(),
+            since=options.since,
+            where=options.where,
+            partitioned_by=options.partition_by,
+        )
+        return manifest if made.publish(manifest) else None
+
+
+def _write(scored: Any, made: Making, options: Options, name: str) -> int:
+    """Write the rows; how many there were."""
+    folder = made.folder
+    if documents.is_remote(options.output):
+        folder = f"{options.output.rstrip('/')}/{runs.folder_of(name)}/{made.folder}"
+    try:
+        writer = scored.write.mode("append").option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
+        writer = writer.partitionBy(*options.partition_by) if options.partition_by else writer
+        writer.parquet(folder)
+    except Exception as error:
+        raise not_written(error, options.output) from error
+    return made.rows()

@@ -1,0 +1,44 @@
+"""A model that misbehaves is a finding in one sentence, and ends nobody but itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from evaluation.bounded import tree
+from tests.evaluator.models import does
+from tests.evaluator.world import in_process, job
+
+PROBLEMS = {
+    "crashes": "Version 2: it ended by signal 11 (SIGSEGV).",
+    "hangs": "Version 2: it was not done after 6 s.",
+    "eats": "Version 2: it used more than 900 MB of memory.",
+    "raises": "Version 2: it could not score the holdout: KeyError: 'bmi'.",
+    "rubbish": "Version 2: it could not score the holdout: ",
+    "too_few": "Version 2: it could not score the holdout: ValueError: the model answered 3 rows where it was asked",
+    "text": "Version 2: its answers do not suit log_loss: The prediction is text",
+    "nan": "Version 2: its answer is missing or not finite in 3 of 4,000 rows.",
+}
+
+
+@pytest.mark.parametrize(
+    "deed", [pytest.param(d, marks=[pytest.mark.long] * (d in ("rubbish", "text"))) for d in sorted(PROBLEMS)]
+)
+def test_a_model_that_misbehaves_is_a_finding_about_that_model(
+    deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "a secret that no model sees")
+    others = set(tree(os.getpid()))
+    asked = job(does(deed), None, metrics=("log_loss",), timeout=6.0 if deed == "hangs" else 120.0, memory=900 * 2**20)
+    told = in_process(asked, tmp_path)
+    assert (told["state"], told["fault"]) == ("failed", "challenger"), told
+    assert told["why"].startswith(PROBLEMS[deed]), told["why"]
+    assert set(tree(os.getpid())) <= others
+
+
+def test_what_a_model_prints_is_no_answer(tmp_path: Path) -> None:
+    told = in_process(job(does("loud"), None, metrics=("log_loss",)), tmp_path)
+    assert told["state"] == "done"
+    assert told["scores"][0]["challenger"] < 0.7

@@ -1,0 +1,40 @@
+"""What a wake-up does not need it does not read: registries are slow, and a rollout is many wake-ups."""
+
+from __future__ import annotations
+
+from tests.loop.world import World, to_weight
+from watcher.values import Call
+
+
+def _read(world: World) -> list[int]:
+    """Versions whose evidence was read, in order."""
+    return [identity.version for verb, *rest in world.registry.calls if verb == "of" for identity in rest]
+
+
+def _nominated(world: World) -> int:
+    """A winner that is tagged as one, and not launched yet."""
+    world.crowned()
+    version, loop = world.train(0.9), world.worker()
+    while world.call(version) is not Call.WINS:
+        world.wake(loop)
+    world.registry.calls.clear()
+    return version
+
+
+def test_evidence_is_read_in_a_rollout_only_for_the_probe() -> None:
+    world = World()
+    version = _nominated(world)
+    to_weight(world, version, 100)
+    assert _read(world) == [version]
+
+
+def test_a_release_that_was_lost_is_asked_again_with_the_example_read_again() -> None:
+    world = World()
+    version = _nominated(world)
+    to_weight(world, version, 10)
+    [target] = world.targets
+    name = next(r.name for r in world.deployer.look(target).releases if r.version == version)
+    world.deployer.lose(target, name)
+    world.registry.calls.clear()
+    to_weight(world, version, 10)
+    assert _read(world) == [version]

@@ -1,0 +1,1 @@
+"""Where models are scored: each runner behind the port `Evaluator`."""
