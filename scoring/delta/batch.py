@@ -95,7 +95,7 @@ def _rows(options: Options, table: Any) -> tuple[Iterator[Any], Any]:
             raise Stop(USAGE, "A run over a range of versions takes no --where.")
         return _since(options, int(table.version())), schema
     try:
-        return (pa.record_batch(batch) for batch in table.scan(predicate=options.where)), schema
+        return (pa.record_batch(batch).cast(schema) for batch in table.scan(predicate=options.where)), schema
     except (DeltaError, OSError) as error:
         raise Stop(
             USAGE if options.where else INPUT, f"{options.input} cannot be scanned: {sentence(error)}"

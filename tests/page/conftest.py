@@ -79,8 +79,9 @@ def site() -> Iterator[Site]:
         yield Site(url, pages)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Of one module, for Playwright's event loop counts as running as long as this does."""
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield launched

@@ -104,6 +104,18 @@ def test_rows_and_columns_are_chosen_and_folders_partitioned(tables: Tables) -> 
     assert list(read(tables, "some")["prediction"]) == [2 * 27.0, 2 * 28.5]
 
 
+def test_columns_of_texts_go_along_as_types_that_everybody_reads(tables: Tables) -> None:
+    other = Tables(tables.folder / "typed")
+    other.folder.mkdir()
+    more = {"words": [["a", "b"]], "said": [{"by": "me"}], "word": ["c"]}
+    other.grow(1, **more)
+    other.point(2)
+    made, _ = run(options(other, run="typed"))
+    assert {name: made.schema[name] for name in ("word", "said")} == {"word": "string", "said": "struct<by: string>"}
+    found = read(other, "typed")
+    assert [list(found["words"][0]), found["said"][0], found["word"][0]] == [["a", "b"], {"by": "me"}, "c"]
+
+
 def test_a_table_without_rows_makes_a_folder_without_rows(tables: Tables) -> None:
     made, _ = run(options(tables, run="none", where="id < 0"))
     assert (made.rows, list(made.schema)[-1]) == (0, "scored_at")

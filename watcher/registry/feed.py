@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
     from mlflow.store.entities import PagedList
 
-FIRST_PAGE = 25
+FIRST_PAGE = 6
+"""Models of the listing by change that are asked for first: mostly nothing is new, and each one costs the server."""
+GROWTH = 10
+"""Each further page of that listing is so many times larger."""
 PAGE = 1_000
 """The most that MLflow allows for registered models."""
 FEW = 20
@@ -90,13 +93,14 @@ class ModelFeed:
     def _pages(self, order: str, first: int | None = None) -> Iterator[Sequence[RegisteredModel]]:
         token: str | None = None
         seen: set[str] = set()
-        size = first or min(PAGE, self._dialect.models_page)
+        most = min(PAGE, self._dialect.models_page)
+        size = min(first or most, most)
         while True:
             page = self._page(order, size, token)
             if not all(model.name for model in page):
                 raise Transient(f"{self._client.where} listed registered models without a name")
             yield page
-            token, size = page.token or None, min(PAGE, self._dialect.models_page)
+            token, size = page.token or None, min(size * GROWTH, most)
             if token is None:
                 return
             if token in seen:
