@@ -12,7 +12,7 @@ from watcher.act import act
 from watcher.decide import Decision, decide
 from watcher.decide.after import After, Failure, done, failed
 from watcher.decide.tell import mention
-from watcher.errors import Conflict, Terminal, Transient
+from watcher.errors import Conflict, Terminal, Transient, UnderWay
 from watcher.gather import Sources, gather
 from watcher.judge import judge
 from watcher.outbox import Nobody, Outbox, soonest
@@ -201,6 +201,8 @@ class Loop:
                 outcome = act(step, snapshot, self.sources)
         except Conflict as error:
             failure = Failure("conflict", str(error))
+        except UnderWay as error:
+            failure = Failure("under_way", str(error), error.retry_after)
         except Transient as error:
             failure = Failure("transient", str(error), error.retry_after)
         except Terminal as error:
@@ -208,7 +210,7 @@ class Loop:
         now = self.clock()
         about = {"worker": self.worker, "seconds": round(now - began, 3)}
         if failure is not None:
-            if step.target is not None:
+            if step.target is not None and failure.kind != "under_way":
                 kind = next((v.target.kind for v in snapshot.targets if v.target.name == step.target), "")
                 telemetry.deployer_error(kind, str(step.verb), failure.kind)
             return failed(snapshot, record, step, failure, now, about)
