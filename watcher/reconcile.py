@@ -10,7 +10,7 @@ from typing import Any
 from watcher import telemetry
 from watcher.act import act
 from watcher.decide import Decision, decide
-from watcher.decide.after import After, Failure, done, failed
+from watcher.decide.after import After, Failure, done, failed, under_way
 from watcher.decide.tell import mention
 from watcher.errors import Conflict, Terminal, Transient, UnderWay
 from watcher.gather import Sources, gather
@@ -202,21 +202,26 @@ class Loop:
         except Conflict as error:
             failure = Failure("conflict", str(error))
         except UnderWay as error:
-            failure = Failure("under_way", str(error), error.retry_after)
+            now = self.clock()
+            return under_way(snapshot, record, step, error, now, self._about(now - began))
         except Transient as error:
             failure = Failure("transient", str(error), error.retry_after)
         except Terminal as error:
             failure = Failure("terminal", str(error))
         now = self.clock()
-        about = {"worker": self.worker, "seconds": round(now - began, 3)}
+        about = self._about(now - began)
         if failure is not None:
-            if step.target is not None and failure.kind != "under_way":
+            if step.target is not None:
                 kind = next((v.target.kind for v in snapshot.targets if v.target.name == step.target), "")
                 telemetry.deployer_error(kind, str(step.verb), failure.kind)
             return failed(snapshot, record, step, failure, now, about)
         if outcome is not None:
             about |= {"detail": outcome.detail, "ok": outcome.ok, "answered": outcome.version, "ms": outcome.ms}
         return done(snapshot, record, step, outcome, now, about)
+
+    def _about(self, seconds: float) -> dict[str, Any]:
+        """Who took a step, and how long it took."""
+        return {"worker": self.worker, "seconds": round(seconds, 3)}
 
 
 def _read(body: Mapping[str, Any] | None, name: str, now: float) -> tuple[Record, tuple[Line, ...]]:

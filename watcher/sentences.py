@@ -67,7 +67,7 @@ def _step(line: Line, data: Mapping[str, Any]) -> str:
     if line.event == "failed":
         return f"could not {to_do}: " + _end(detail or _words(line.reason) or "no reason was given")
     if line.event == "under_way":
-        return f"went on to {to_do}{_after(detail)}"
+        return f"went on to {to_do}: " + _end(detail or "it is not through")
     seconds = data.get("seconds")
     took = f", which took {seconds:.3g} s" if isinstance(seconds, int | float) else ""
     if verb == Verb.TAG and "call" not in data:

@@ -274,15 +274,23 @@ class Cloud:
                 if endpoint in self.endpoints and self.endpoints[endpoint].shown:
                     self._score(Asked("POST", f"/score/{endpoint}", {}, headers, b"{}"), endpoint)
 
-    def in_progress(self, endpoint: str, model: str, owner: str) -> None:
-        """An endpoint of a watcher with a release that serves and one that starts."""
+    def in_progress(self, endpoint: str, model: str, owner: str, *, canary: bool = False) -> None:
+        """An endpoint of a watcher with a release that serves and one that starts, or that has a tenth of the traffic.
+
+        The traffic was written three days ago, that of a canary ten minutes ago; clients call it each second.
+        """
         tags = {"watcher.owner": owner, "watcher.model": model}
-        for number, share in ((1, 100), (2, 0)):
+        for number, share in ((1, 90 if canary else 100), (2, 10 if canary else 0)):
             ours = {**tags, "watcher.version": str(number), "watcher.key": f"{number}-abcdef"}
             self.by_hand(endpoint, f"bench-model-v{number}-abcdef", share, ours)
-        there = self.endpoints[endpoint]
-        there.body["tags"] = tags
-        there.deployments["bench-model-v2-abcdef"].operation = Operation(self.now + 1e6)
+        there, began = self.endpoints[endpoint], self.now - (600 if canary else 3 * 86_400)
+        there.body["tags"] = tags | {"watcher.since": f"{began:.3f}"}
+        if not canary:
+            there.deployments["bench-model-v2-abcdef"].operation = Operation(self.now + 1e6)
+            return
+        for second in range(600):
+            number = 2 if second % 10 == 0 else 1
+            there.served.append((began + second, f"bench-model-v{number}-abcdef", 200, 12.0))
 
     def move(self, endpoint: str, traffic: Mapping[str, int]) -> None:
         """Somebody else sets the traffic."""

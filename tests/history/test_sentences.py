@@ -79,8 +79,8 @@ def said(event: str, *, model: str = "churn", **of: Any) -> str:
             "churn: could not start version 12 on api without traffic (release churn-v12-a1b2c3): no quota.",
         ),
         (
-            ("under_way", {"version": 12, "target": "api", "data": LAUNCH | {"detail": "3 of 9 MB are there"}}),
-            "churn: went on to start version 12 on api without traffic (release churn-v12-a1b2c3): 3 of 9 MB are there.",
+            ("under_way", {"version": 12, "target": "api", "data": LAUNCH | {"detail": "3 of 9 MB"}}),
+            "churn: went on to start version 12 on api without traffic (release churn-v12-a1b2c3): 3 of 9 MB.",
         ),
         (
             ("done", {"target": "api", "reason": "canary_step", "data": SHIFT}),

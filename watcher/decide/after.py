@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.decide.settle import live_of
+from watcher.errors import UnderWay
 from watcher.ports import Line
 from watcher.record import Attempts, Moved, Probed, Record
 from watcher.snapshot import Snapshot
@@ -20,7 +21,7 @@ SHORT_PAUSES = 3
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a step had no effect yet: `transient`, `terminal`, `conflict` or `under_way`, and in whose words."""
+    """How a step failed: `transient`, `terminal` or `conflict`, and in whose words."""
 
     kind: str
     why: str
@@ -106,8 +107,6 @@ def failed(
     snapshot: Snapshot, record: Record, step: Step, failure: Failure, now: float, about: Mapping[str, Any]
 ) -> After:
     """The step did not have its effect, or nobody knows: count it, and say when to try again."""
-    if failure.kind == "under_way":
-        return _under_way(snapshot, record, step, failure, now, about)
     tried = record.attempts.get(step.slot)
     count = tried.count + 1 if tried else 1
     wait = pause(count)
@@ -123,15 +122,15 @@ def failed(
     return After(record, (line,), now)
 
 
-def _under_way(
-    snapshot: Snapshot, record: Record, step: Step, failure: Failure, now: float, about: Mapping[str, Any]
+def under_way(
+    snapshot: Snapshot, record: Record, step: Step, error: UnderWay, now: float, about: Mapping[str, Any]
 ) -> After:
     """The step was taken further and is not through: how often it failed before stays as it was."""
     tried = record.attempts.get(step.slot)
-    again = now + (failure.retry_after or 0.0)
-    entry = Attempts(tried.count if tried else 0, again, failure.why, going_on=True)
+    again = now + (error.retry_after or 0.0)
+    entry = Attempts(tried.count if tried else 0, again, str(error), going_on=True)
     record = replace(record, intent=None, attempts={**record.attempts, step.slot: entry})
-    data = _about(step, about) | {"detail": failure.why}
+    data = _about(step, about) | {"detail": str(error)}
     line = Line(now, snapshot.watched.name, "under_way", step.target, step.version, step.reason, data)
     return After(record, (line,), again)
 
