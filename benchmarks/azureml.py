@@ -95,10 +95,10 @@ def _round(targets: int) -> _Seen:
                 process.stdin.write("\n")  # type: ignore[union-attr] # a pipe
                 process.stdin.flush()  # type: ignore[union-attr] # a pipe
             return _Seen(
-                max(each["seconds"] for each in told[1:]),
-                told[0]["seconds"],
-                *(max(each[key] for each in told) for key in COUNTED),
-                told[-1]["mb"],
+                seconds=max(each["seconds"] for each in told[1:]),
+                first=told[0]["seconds"],
+                mb=told[-1]["mb"],
+                **{key: max(each[key] for each in told) for key in COUNTED},
             )
         finally:
             process.kill()
