@@ -1,12 +1,14 @@
-"""What one wake-up costs that observes 20 online endpoints of Azure ML, all with a release on its way.
+"""What one wake-up costs that observes 20 online endpoints of Azure ML: half of them launch a release, half bake one.
 
-The cloud is the one of the tests, with the real SDKs before it; every call takes as long as one to Azure.
+The cloud is the one of the tests, with the real SDKs before it; every call takes as long as one to Azure. Each wake-up
+comes a minute after the last one, so that Azure Monitor is asked in all of them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +23,8 @@ TARGETS = 20
 CALL = 0.05
 """Seconds that a call of the control plane takes."""
 WAKES = 3
+COUNTED = {"launching": "launch-", "baking": "bake-", "metrics": r"bake-.*Insights/metrics"}
+"""Of what calls are counted -> what their address has in it after `/onlineEndpoints/`."""
 IMPORTED = "import azure.ai.ml, azure.identity, mlflow; print(flush=True); input()"
 
 
@@ -31,8 +35,12 @@ class _Seen:
     seconds: float
     """The slowest after the first, which connects."""
     first: float
-    calls: float
-    """Of the control plane, for each target and wake-up."""
+    launching: float
+    """Calls of the control plane for each target that launches, in one wake-up."""
+    baking: float
+    """The same for each in its canary, with those of Azure Monitor."""
+    metrics: float
+    """Of these, those of Azure Monitor."""
     mb: float
 
 
@@ -43,8 +51,14 @@ def run(bench: Bench) -> Measured:
     imported = [_imported() for _ in range(bench.rounds)]
     base, first = sum(imported) / len(imported), max(seen.first for seen in rounds)
     words = f"{targets} targets at {CALL * 1000:g} ms a call; the first, which connects: {first:.2f} s"
+    monitor = max(seen.metrics for seen in rounds)
     return {
-        "azureml_calls": Figure(max(seen.calls for seen in rounds), f"{targets} targets, one release starting on each"),
+        "azureml_calls": Figure(
+            max(seen.launching for seen in rounds), f"{targets // 2} of {targets} targets, a release starts on each"
+        ),
+        "azureml_canary_calls": Figure(
+            max(seen.baking for seen in rounds), f"{monitor:g} are Azure Monitor's, once a minute at most"
+        ),
         "azureml_seconds": median_figure([seen.seconds for seen in rounds], words),
         "azureml_memory": median_figure([seen.mb / base for seen in rounds], f"over {base:.0f} MB"),
     }
@@ -55,11 +69,11 @@ def _round(targets: int) -> _Seen:
     from tests.azureml.server import serving
 
     cloud = Cloud()
-    cloud.delay = CALL
-    names = [f"bench-{number:02}" for number in range(targets)]
+    cloud.delay, cloud.now = CALL, time.time()
+    names = [f"{'bake' if number % 2 else 'launch'}-{number:02}" for number in range(targets)]
     with serving(cloud) as environment:
         for name in names:
-            cloud.in_progress(name, "bench.model", "bench")
+            cloud.in_progress(name, "bench.model", "bench", canary=name.startswith("bake"))
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.azureml", *names]
         process = subprocess.Popen(
             command,
@@ -76,19 +90,26 @@ def _round(targets: int) -> _Seen:
                 line = process.stdout.readline() if process.stdout is not None else ""
                 if not line:
                     raise BenchError("the process that observes ended early")
-                made = [call for call in cloud.calls[before:] if "/onlineEndpoints/" in call]
-                told.append(json.loads(line) | {"calls": len(made) / targets})
+                made = cloud.calls[before:]
+                told.append(json.loads(line) | {key: _each(made, part, names) for key, part in COUNTED.items()})
                 process.stdin.write("\n")  # type: ignore[union-attr] # a pipe
                 process.stdin.flush()  # type: ignore[union-attr] # a pipe
             return _Seen(
-                max(each["seconds"] for each in told[1:]),
-                told[0]["seconds"],
-                max(each["calls"] for each in told),
-                told[-1]["mb"],
+                seconds=max(each["seconds"] for each in told[1:]),
+                first=told[0]["seconds"],
+                mb=told[-1]["mb"],
+                **{key: max(each[key] for each in told) for key in COUNTED},
             )
         finally:
             process.kill()
             process.communicate(timeout=PATIENCE)
+
+
+def _each(calls: list[str], part: str, names: list[str]) -> float:
+    """Calls whose address has this in it, for each of the targets that it names."""
+    kind = part.partition("-")[0]
+    counted = [call for call in calls if re.search(f"/onlineEndpoints/{part}", call)]
+    return len(counted) / len([name for name in names if name.startswith(kind)])
 
 
 def _imported() -> float:
@@ -110,6 +131,7 @@ def observe(names: list[str]) -> None:
     import mlflow  # noqa: F401 - what a registry of its own would import
 
     import deployers
+    from deployers.azureml.online import AzureOnline
     from tests.azureml.cloud import SHORT
     from watcher.fakes.registry import FakeRegistry
     from watcher.gather import Sources, gather
@@ -125,18 +147,25 @@ def observe(names: list[str]) -> None:
         targets.append(Target(name, "azureml-online", Kind.ENDPOINT, "bench.model", "bench", place, settings))
     registry = FakeRegistry(time.time)
     registry.create_version("bench.model", {"auc": 0.8})
-    sources = Sources(
-        registry, registry, {"azureml-online": deployers.load("azureml-online")(None)}, lambda _: Example(b"{}")
-    )
+    minutes = 0
+
+    def clock() -> float:
+        return time.time() + 60.0 * minutes
+
+    sources = Sources(registry, registry, {"azureml-online": AzureOnline(None, clock=clock)}, lambda _: Example(b"{}"))
     watched = Watched("bench.model", Mode.DEPLOY, Policy(Primary("auc")), Rollout(), tuple(targets))
-    for _ in range(WAKES):
+    for minutes in range(WAKES):  # noqa: B007 - the clock's
         began = time.perf_counter()
-        snapshot = gather(watched, Record(born=0.0), sources, time.time(), paused=False, evidence_every=60.0)
+        snapshot = gather(watched, Record(born=0.0), sources, clock(), paused=False, evidence_every=60.0)
         taken = time.perf_counter() - began
         for view in snapshot.targets:
             if not isinstance(view.seen, Observed):
                 raise BenchError(f"{view.target.name} was not seen: {view.seen.why}")
-            sure([r.state for r in view.seen.releases] == [State.READY, State.STARTING], "one release is starting")
+            bakes = view.target.name.startswith("bake")
+            states = [State.READY, State.READY if bakes else State.STARTING]
+            sure([release.state for release in view.seen.releases] == states, "one release serves, one is on its way")
+            told = [release.traffic.requests > 0 for release in view.seen.releases]
+            sure(told == [bakes, bakes], "what a canary answered is told")
         sys.stdout.write(json.dumps({"seconds": taken, "mb": rss(os.getpid())}) + "\n")
         sys.stdout.flush()
         sys.stdin.readline()

@@ -27,6 +27,10 @@ class Transient(WatcherError):
         self.retry_after = None if retry_after is None else min(retry_after, LONGEST_WISH)
 
 
+class UnderWay(Transient):
+    """It is accepted and goes on, and the same call takes it further: no failure, and not counted as one."""
+
+
 class Terminal(WatcherError):
     """It will never work as asked: repeating the same call is pointless."""
 

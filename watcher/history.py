@@ -22,6 +22,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "intent": "A step is about to be taken. {verb, slot, release, weights: {release: percent}, detail, worker}",
         "done": "A step was taken. As `intent`, with {seconds}.",
         "failed": "A step failed; as `done`, with the error as the detail.",
+        "under_way": "A step was taken further and is not through; as `done`, with how far it is as the detail.",
         "live": (
             "What one target serves from now on, written or observed; with what was answered since the change before,"
             " counted just before this one. {weights: {version: percent}, answered: {version: {requests, errors}},"

@@ -139,7 +139,8 @@ class Deployer(Protocol):
         """Bring a release up without traffic.
 
         Already there: no-op. A failed one of the same name is started again. The same name with another identity
-        or owner: `Conflict`.
+        or owner: `Conflict`. More than one call can do, such as copying a large model: `UnderWay`, and the next call
+        goes on where this one ended.
         """
         ...
 

@@ -10,9 +10,9 @@ from typing import Any
 from watcher import telemetry
 from watcher.act import act
 from watcher.decide import Decision, decide
-from watcher.decide.after import After, Failure, done, failed
+from watcher.decide.after import After, Failure, done, failed, under_way
 from watcher.decide.tell import mention
-from watcher.errors import Conflict, Terminal, Transient
+from watcher.errors import Conflict, Terminal, Transient, UnderWay
 from watcher.gather import Sources, gather
 from watcher.judge import judge
 from watcher.outbox import Nobody, Outbox, soonest
@@ -201,12 +201,15 @@ class Loop:
                 outcome = act(step, snapshot, self.sources)
         except Conflict as error:
             failure = Failure("conflict", str(error))
+        except UnderWay as error:
+            now = self.clock()
+            return under_way(snapshot, record, step, error, now, self._about(now - began))
         except Transient as error:
             failure = Failure("transient", str(error), error.retry_after)
         except Terminal as error:
             failure = Failure("terminal", str(error))
         now = self.clock()
-        about = {"worker": self.worker, "seconds": round(now - began, 3)}
+        about = self._about(now - began)
         if failure is not None:
             if step.target is not None:
                 kind = next((v.target.kind for v in snapshot.targets if v.target.name == step.target), "")
@@ -215,6 +218,10 @@ class Loop:
         if outcome is not None:
             about |= {"detail": outcome.detail, "ok": outcome.ok, "answered": outcome.version, "ms": outcome.ms}
         return done(snapshot, record, step, outcome, now, about)
+
+    def _about(self, seconds: float) -> dict[str, Any]:
+        """Who took a step, and how long it took."""
+        return {"worker": self.worker, "seconds": round(seconds, 3)}
 
 
 def _read(body: Mapping[str, Any] | None, name: str, now: float) -> tuple[Record, tuple[Line, ...]]:

@@ -46,6 +46,8 @@ class Attempts:
     why: str = ""
     terminal: bool = False
     """Whether the last try said that it will never work."""
+    going_on: bool = False
+    """Whether the last try was none that failed: the step goes on where it was left."""
 
 
 @dataclass(frozen=True, slots=True)

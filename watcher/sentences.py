@@ -66,6 +66,8 @@ def _step(line: Line, data: Mapping[str, Any]) -> str:
         return f"about to {to_do}{_reason(line)}{_after(detail)}"
     if line.event == "failed":
         return f"could not {to_do}: " + _end(detail or _words(line.reason) or "no reason was given")
+    if line.event == "under_way":
+        return f"went on to {to_do}: " + _end(detail or "it is not through")
     seconds = data.get("seconds")
     took = f", which took {seconds:.3g} s" if isinstance(seconds, int | float) else ""
     if verb == Verb.TAG and "call" not in data:
@@ -219,6 +221,7 @@ _SENTENCES: Mapping[str, Callable[[Line, Mapping[str, Any]], str]] = {
     "intent": _step,
     "done": _step,
     "failed": _step,
+    "under_way": _step,
     "live": _live,
     "order": _order,
     "order_asked": _order_asked,

@@ -103,6 +103,8 @@ class Version:
     """What the version tag `watcher.verdict` says, None without the tag."""
     rejudge: bool = False
     """Whether a person wrote `watcher.rejudge` on it."""
+    registry: str = ""
+    """Where the registry is, without secrets; empty where that is not known."""
 
     @property
     def number(self) -> int:

@@ -68,7 +68,7 @@ class App:
     def too_slow(self, target: Target) -> str | None:
         """Why no step of this target could ever start on this host, None where all can."""
         lease, deadline = self.deployer(target.kind).lease, self.loop.deadline
-        if lease <= deadline:
+        if lease < deadline:
             return None
         return (
             f"A verb of kind {target.kind} may take {lease:g} s, and a wake-up on this host lasts {deadline:g} s at"

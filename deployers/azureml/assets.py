@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployers.azureml import marks
+from deployers.azureml import copying, marks
+from deployers.azureml.artifacts import Source, one_file
 from deployers.azureml.azure import Azure, Json, code_files
-from deployers.azureml.trouble import shown
-from watcher.errors import Terminal, Transient, UserError, WatcherError
+from watcher.errors import Terminal, UserError
 from watcher.naming import slug
 from watcher.text import plain
 from watcher.values import Release, Target
@@ -26,13 +23,10 @@ IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
 """Where nothing else is said: Azure's own base with conda, into which the model's requirements are built."""
 NO_CODE = "no-code"
 LONGEST = 255
+"""Characters of an asset's name."""
 NOT_CODE = ("watch.yaml", "local.settings.json", ".env", ".git")
 """What says that a folder is more than a script's own."""
-"""Characters of an asset's name."""
-ROOM = 1.2
-"""The free disk must hold so many times what is to be fetched."""
 _BEFORE_BOUNDS = re.compile(r"[\[<>=!~; ]")
-_NEVER = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +47,33 @@ class Serving:
     packages: tuple[str, ...]
 
 
-ONLINE = Serving(Path(__file__).parent / "serving", ("azureml-inference-server-http",))
+ONLINE = Serving(Path(__file__).parent / "serving", ("azureml-inference-server-http>=0.8.4,<2",))
 BATCH = Serving(Path(__file__).parent / "serving_batch", ("azureml-core", "azureml-dataset-runtime[fuse]", "pandas"))
 
 
 class Assets:
-    """Finds or makes what a release needs. Whatever is repeated finds what it made before."""
+    """Finds or makes what a release needs. Whatever is repeated finds what it made before.
 
-    def __init__(self, azure: Azure, tracking_uri: str | None, serving: Serving) -> None:
+    `left` tells the seconds that may still be spent on a model's files.
+    """
+
+    def __init__(self, azure: Azure, tracking_uri: str | None, serving: Serving, left: Callable[[], float]) -> None:
         self._azure = azure
         self._tracking_uri = tracking_uri
         self._serving = serving
+        self._left = left
 
     def of(self, release: Release) -> Parts:
         """Everything that the deployment names. Raises Terminal, Transient or Conflict."""
         settings = release.target.settings
         given = settings.get("environment")
-        model = self._model(release)
         if given == NO_CODE:
-            return Parts(model)
+            return Parts(self._model(release))
+        # The model comes last: nothing that may be wrong is found only after gigabytes.
         environment = self._named(given) if isinstance(given, str) and given != "auto" else self._environment(release)
         folder, script = scoring_script(settings, self._serving)
         code = self._azure.upload_code(*_code_name(release.target, folder), folder)
-        return Parts(model, environment, code, script)
+        return Parts(self._model(release), environment, code, script)
 
     def _model(self, release: Release) -> str:
         """ARM id of the release's model in the workspace, registered there once."""
@@ -94,11 +92,13 @@ class Assets:
             return number
         numbers = [int(each) for each in known if each.isdecimal()]
         free = number if number not in known else str(max(numbers) + 1)
-        with tempfile.TemporaryDirectory(prefix="watcher-azureml-") as scratch:
-            folder = self._fetched(release, Path(scratch))
-            tags = marks.of_release(release.target, release.version) | provenance(release)
-            body: Json = {"tags": tags, "description": f"{release.target.model} version {number}"}
-            self._azure.upload_model(name, free, folder, body)
+        source = Source(release.version.artifact_uri, self._tracking_uri)
+        # By the identity and not by the free number: a slice finds what the ones before it brought.
+        folder = f"watcher/{name}/{key}"
+        copying.copy(source, self._azure.store, folder, self._left, _most(release.target))
+        tags = marks.of_release(release.target, release.version) | provenance(release)
+        body: Json = {"tags": tags, "description": f"{release.target.model} version {number}"}
+        self._azure.register_model(name, free, folder, body)
         return free
 
     def _is_the_same(self, name: str, number: str, release: Release) -> bool:
@@ -108,10 +108,6 @@ class Assets:
         found = self._azure.asset("models", name, number)
         created = (found or {}).get("systemData", {}).get("createdAt")
         return created is not None and abs(_milliseconds(created) - release.version.identity.created_ms) < 60_000  # noqa: PLR2004 - one minute
-
-    def _fetched(self, release: Release, scratch: Path) -> Path:
-        """The version's files, beside which the disk keeps some room."""
-        return fetch(release.version.artifact_uri, self._tracking_uri, scratch, _most(release.target))
 
     def _environment(self, release: Release) -> str:
         """ARM id of the environment that is built from the model's own requirements."""
@@ -172,6 +168,7 @@ def provenance(release: Release) -> dict[str, str]:
     """Tags that say where a registered model came from."""
     version = release.version
     return {
+        "watcher.source.registry": marks.fitting(version.registry or "unknown"),
         "watcher.source.name": marks.fitting(version.identity.name),
         "watcher.source.version": str(version.number),
         "watcher.source.run": marks.fitting(version.run_id or "none"),
@@ -184,7 +181,7 @@ def conda_of(artifact_uri: str, tracking_uri: str | None, scratch: Path, more: S
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    path = _one_file(artifact_uri, "conda.yaml", tracking_uri, scratch)
+    path = one_file(Source(artifact_uri, tracking_uri), "conda.yaml", scratch)
     yaml = YAML(typ="safe", pure=True)
     try:
         found = yaml.load(path.read_text("utf-8"))
@@ -204,78 +201,6 @@ def conda_of(artifact_uri: str, tracking_uri: str | None, scratch: Path, more: S
         "dependencies": [*dependencies, {"pip": [str(line) for line in pip]}],
     }
     return json.dumps(body)
-
-
-def fetch(artifact_uri: str, tracking_uri: str | None, scratch: Path, most: int | None) -> Path:
-    """The model's folder, copied into `scratch`.
-
-    Raises Terminal where it is larger than `most` bytes, Transient where the disk has no room for it now.
-    """
-    size = _size(artifact_uri, tracking_uri)
-    free = shutil.disk_usage(scratch).free
-    if most is not None and size > most:
-        raise Terminal(
-            f"the model's files are {size:,} bytes, and `max_artifacts` of the target allows {most:,}: raise it, or"
-            " register the model in the workspace by other means"
-        )
-    if size * ROOM > free:
-        raise Transient(
-            f"the model's files are {size:,} bytes, and {tempfile.gettempdir()} has {free:,} free: make room there, or"
-            " point TMPDIR at a larger disk",
-            600.0,
-        )
-    with _from_store(f"fetch the model's files from {_where(artifact_uri)}"):
-        found = _downloaded(artifact_uri, scratch, tracking_uri)
-    if not (found / "MLmodel").is_file():
-        raise Terminal(f"there is no MLmodel in {_where(artifact_uri)}: it is not a model of MLflow")
-    return found
-
-
-def _one_file(artifact_uri: str, name: str, tracking_uri: str | None, scratch: Path) -> Path:
-    with _from_store(f"read {name} of the model in {_where(artifact_uri)}"):
-        return _downloaded(f"{artifact_uri.rstrip('/')}/{name}", scratch, tracking_uri)
-
-
-def _size(artifact_uri: str, tracking_uri: str | None) -> int:
-    """Bytes of all files, as their store tells them."""
-    with _from_store(f"list the model's files in {_where(artifact_uri)}"):
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        folders, total = [""], 0
-        repository = get_artifact_repository(artifact_uri, tracking_uri=tracking_uri)
-        while folders:
-            for found in repository.list_artifacts(folders.pop() or None):
-                if found.is_dir:
-                    folders.append(found.path)
-                else:
-                    total += int(found.file_size or 0)
-        return total
-
-
-@contextmanager
-def _from_store(doing: str) -> Iterator[None]:
-    """What MLflow's artifact stores raise, as our own: each brings an SDK with errors of its own."""
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    try:
-        yield
-    except WatcherError:
-        raise
-    except Exception as error:  # noqa: BLE001 - as above
-        sentence = f"could not {doing}: {shown(f'{type(error).__name__} ({error})')}"
-        missing = isinstance(error, ImportError | FileNotFoundError | NotADirectoryError)
-        if missing or getattr(error, "error_code", "") in _NEVER:
-            raise Terminal(sentence) from None
-        raise Transient(sentence) from None
-
-
-def _downloaded(uri: str, scratch: Path, tracking_uri: str | None) -> Path:
-    from mlflow.artifacts import download_artifacts
-
-    return Path(download_artifacts(artifact_uri=uri, dst_path=str(scratch), tracking_uri=tracking_uri))
-
-
-def _where(uri: str) -> str:
-    return plain(uri.partition("?")[0], 200)
 
 
 def _most(target: Target) -> int | None:

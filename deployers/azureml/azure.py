@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deployers.azureml.places import STORE, Workspace
+from deployers.azureml.store import Store
 from deployers.azureml.trouble import Absent, translated
 from watcher.errors import Terminal
 from watcher.retry import Retry
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
+    from azure.storage.blob import ContainerClient
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -30,8 +31,6 @@ METRICS = "2023-10-01"
 """API version of Azure Monitor's metrics."""
 PERMISSIONS = "2022-04-01"
 COMPUTES = "2023-10-01"
-STORE_KEPT = 300.0
-"""Seconds."""
 _CLIENT: Mapping[str, Any] = {"retry_total": 0, "connection_timeout": CONNECT, "read_timeout": READ}
 _LOGGERS = ("azure.ai.ml", "azure.identity", "msrest")
 
@@ -77,7 +76,7 @@ class Azure:
         self._lock = threading.Lock()
         self._made: MLClient | None = None
         self._location: str | None = None
-        self._kept: tuple[float, Any] | None = None
+        self.store = Store(self._container, retry)
         self._scope = {"resource_group_name": where.group, "workspace_name": where.name}
 
     # Endpoints
@@ -179,28 +178,6 @@ class Azure:
         key = {"name": name, **self._scope}
         return self._found(f"read the data {name}", lambda c: self._data(c).data_containers.get(**key))
 
-    def read_blob(self, name: str, most: int) -> bytes | None:
-        """What a file of the workspace's own store holds, at most so many bytes; None where there is none."""
-
-        def once() -> Json:
-            with translated(f"read {name}"):
-                found = self._kept_store().download_blob(name, offset=0, length=most, max_concurrency=1)
-                return {"content": found.readall()}
-
-        try:
-            return bytes(self._retry(once)["content"])
-        except Absent:
-            return None
-
-    def write_blob(self, name: str, content: bytes) -> None:
-        """Replace a file of the workspace's own store."""
-
-        def once() -> None:
-            with translated(f"write {name}"):
-                self._kept_store().upload_blob(name, content, overwrite=True)
-
-        self._retry(once)
-
     def put_environment(self, name: str, version: str, body: Json) -> None:
         self._ask(
             f"create the environment {name}:{version}",
@@ -209,16 +186,9 @@ class Azure:
             ),
         )
 
-    def upload_model(self, name: str, version: str, folder: Path, body: Json) -> None:
-        """Upload an MLflow model's folder into the workspace's own store, then register it from there.
-
-        Not by the SDK: where one of its uploads fails, it waits for that file for ever.
-        """
-        path = f"watcher/{name}/{version}/{body['tags'].get('watcher.key', '')}"
-        with self._store() as container:
-            for file in sorted(each for each in folder.rglob("*") if each.is_file()):
-                self._upload(container, f"{path}/{file.relative_to(folder).as_posix()}", file)
-        properties = {**body, "modelUri": self.where.stored(path), "modelType": "mlflow_model"}
+    def register_model(self, name: str, version: str, folder: str, body: Json) -> None:
+        """Register an MLflow model whose files lie in a folder of the workspace's own store."""
+        properties = {**body, "modelUri": self.where.stored(folder), "modelType": "mlflow_model"}
         self._ask(
             f"register {name}:{version} in the workspace {self.where.name}",
             lambda c: self._assets(c).model_versions.create_or_update(
@@ -226,14 +196,7 @@ class Azure:
             ),
         )
 
-    def _upload(self, container: Any, name: str, file: Path) -> None:
-        def once() -> None:
-            with translated(f"upload {file.name}"), file.open("rb") as content:
-                container.upload_blob(name, content, length=file.stat().st_size, overwrite=True, max_concurrency=2)
-
-        self._retry(once)
-
-    def _store(self) -> Any:
+    def _container(self) -> ContainerClient:
         """The container behind the workspace's own datastore, by its signature or else by our identity."""
         key = {"name": STORE, **self._scope}
         found = self._ask("read the workspace's datastore", lambda c: self._assets(c).datastores.get(**key))
@@ -245,13 +208,6 @@ class Azure:
         credential = secrets.get("sasToken") or secrets.get("key") or self._credential()
         with translated("reach the workspace's store"):
             return ContainerClient(account, str(told["containerName"]), credential=credential, **_CLIENT)
-
-    def _kept_store(self) -> Any:
-        """The container, asked for anew before its signature may have run out."""
-        known = self._kept
-        if known is None or time.monotonic() > known[0] + STORE_KEPT:
-            known = self._kept = (time.monotonic(), self._store())
-        return known[1]
 
     def upload_code(self, name: str, version: str, folder: Path) -> str:
         """ARM id of a code asset with the folder's files, uploaded unless a version of that name is there."""

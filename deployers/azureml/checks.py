@@ -26,7 +26,8 @@ LAST_WITHOUT_CODE = (3, 6)
 RESERVED = 1.2
 """Managed endpoints reserve a fifth more than they use, for upgrades."""
 _WS = f"{PROVIDER}/workspaces"
-_ONLINE_ALONE = (f"{_WS}/onlineEndpoints/listkeys/action", "Microsoft.Insights/metrics/read")
+_KEYS = f"{_WS}/onlineEndpoints/listkeys/action"
+_METRICS = "Microsoft.Insights/metrics/read"
 _NEEDED = (
     f"{_WS}/{{endpoints}}/read",
     f"{_WS}/{{endpoints}}/write",
@@ -82,17 +83,16 @@ def _problems(azure: Azure, family: Family, target: Target) -> Iterator[str]:
         yield problem
         return
     word = f"{family.word}Endpoints"
-    needed = [action.format(endpoints=word) for action in _NEEDED] + [*(_ONLINE_ALONE if family is ONLINE else ())]
-    found = azure.get(
-        f"{azure.where.arm_id}/providers/Microsoft.Authorization/permissions", **{"api-version": PERMISSIONS}
-    )
-    missing = not_allowed(found, needed)
+    needed = [action.format(endpoints=word) for action in _NEEDED] + [*([_KEYS] if family is ONLINE else ())]
+    missing = not_allowed(_permissions(azure, azure.where.arm_id), needed)
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""  # noqa: PLR2004 - enough to find the role by
         yield (
             f"The identity may not {', '.join(missing[:3])}{more} in the workspace: give it the role AzureML Data"
-            " Scientist there, and Monitoring Reader on the endpoint."
+            " Scientist there."
         )
+    if family is ONLINE:
+        yield from _figures(azure, name, there)
     if there is not None:
         yield from _endpoint(azure, family, name, there, target)
     yield from _environment(azure, target)
@@ -104,10 +104,27 @@ def _problems(azure: Azure, family: Family, target: Target) -> Iterator[str]:
         yield from _size(azure, target)
 
 
+def _permissions(azure: Azure, scope: str) -> Json:
+    return azure.get(f"{scope}/providers/Microsoft.Authorization/permissions", **{"api-version": PERMISSIONS})
+
+
+def _figures(azure: Azure, name: str, there: Json | None) -> Iterator[str]:
+    """Azure Monitor is asked about the endpoint; one that is not made yet gets its roles from the workspace."""
+    scope = azure.where.arm_id if there is None else azure.where.online(name)
+    if not_allowed(_permissions(azure, scope), [_METRICS]):
+        where = f"the endpoint {name}" if there is not None else f"the workspace, or on {name} once it is made"
+        yield f"The identity may not {_METRICS}, by which a canary is judged: give it Monitoring Reader on {where}."
+
+
+def full(name: str, many: int) -> str:
+    """The sentence about an endpoint that takes no more deployments."""
+    return f"{name} has {many} deployments, and Azure allows {MOST_DEPLOYMENTS}: delete some of them."
+
+
 def _endpoint(azure: Azure, family: Family, name: str, there: Json, target: Target) -> Iterator[str]:
     deployments = azure.deployments(family, name)
     if len(deployments) >= MOST_DEPLOYMENTS:
-        yield f"{name} has {len(deployments)} deployments, and Azure allows {MOST_DEPLOYMENTS}: delete some of them."
+        yield full(name, len(deployments))
     by_hand = [str(each["name"]) for each in deployments if not marks.is_ours(each.get("tags") or {}, target)]
     properties = there.get("properties") or {}
     default = (properties.get("defaults") or {}).get("deploymentName")

@@ -12,7 +12,7 @@ from typing import Any
 from deployers.azureml import marks
 from deployers.azureml.assets import Assets, Parts, Serving
 from deployers.azureml.azure import Azure, Family, Json
-from deployers.azureml.checks import problems
+from deployers.azureml.checks import MOST_DEPLOYMENTS, full, problems
 from deployers.azureml.marks import EndpointMarks
 from deployers.azureml.places import Workspace, endpoint, workspace
 from deployers.azureml.trouble import Absent, Busy, Refused, failure
@@ -41,6 +41,10 @@ UNSEEN = 180.0
 """Seconds for which a write of the traffic may stay invisible before what is read is believed."""
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds between the tries of a write to an endpoint that is busy."""
+SLICE = 45.0
+"""Seconds of a launch in which a model's files may be copied; the rest of the lease is for all else."""
+FULL = 600.0
+"""Seconds until an endpoint that has too many deployments is tried again."""
 SOON = 15.0
 """Seconds until an endpoint that is changing is asked again."""
 _STEADY = frozenset({"Succeeded", "Failed", "Canceled"})
@@ -54,7 +58,7 @@ class AzureEndpoints(abc.ABC):
     serving: Serving
 
     atomic = False
-    lease = 120.0
+    lease = 90.0
 
     def __init__(
         self,
@@ -91,9 +95,10 @@ class AzureEndpoints(abc.ABC):
         return Observed(tuple(releases), traffic, token, adopted, problem, moving, mirrored=copied, delayed=True)
 
     def launch(self, release: Release) -> None:
-        self._patiently(lambda: self._launch(release))
+        ends = self._clock() + SLICE
+        self._patiently(lambda: self._launch(release, lambda: ends - self._clock()))
 
-    def _launch(self, release: Release) -> None:
+    def _launch(self, release: Release, left: Callable[[], float]) -> None:
         target, name = release.target, endpoint(release.target.settings)
         azure = self._azure(target)
         if not self._ready(azure, name, target):
@@ -109,9 +114,19 @@ class AzureEndpoints(abc.ABC):
                 raise Busy(f"{release.name} is still being deleted", SOON)
             if state_of(there) not in ("Failed", "Canceled"):
                 return
-        parts = Assets(azure, self._tracking_uri, self.serving).of(release)
+        parts = Assets(azure, self._tracking_uri, self.serving, left).of(release)
         body = self._deployment(release, azure.location(), parts)
-        self._write(azure, name, lambda: azure.put_deployment(self.family, name, release.name, body))
+        try:
+            self._write(azure, name, lambda: azure.put_deployment(self.family, name, release.name, body))
+        except Refused:
+            self._not_full(azure, name, release)
+            raise
+
+    def _not_full(self, azure: Azure, name: str, release: Release) -> None:
+        """Raises Transient where a deployment is refused since there are too many: no version is to blame for that."""
+        there = {str(each["name"]) for each in azure.deployments(self.family, name)} - {release.name}
+        if len(there) >= MOST_DEPLOYMENTS:
+            raise Transient(full(name, len(there)), FULL)
 
     def shift(self, target: Target, weights: Mapping[str, int], seen: str) -> None:
         self._patiently(lambda: self._shift(target, weights, seen))
@@ -298,15 +313,18 @@ class AzureEndpoints(abc.ABC):
 
     def _create(self, azure: Azure, name: str, body: Json) -> None:
         """Raises Terminal where the name is somebody else's: it is one for a whole region, whatever the workspace."""
+        taken = f"if it stays so, {name} is another workspace's in this region: give the target another `endpoint`"
         try:
             azure.put_endpoint(self.family, name, body)
-        except (Refused, Conflict) as error:
-            if isinstance(error, Absent) or azure.endpoint(self.family, name) is not None:
-                raise
-            raise Terminal(
-                f"{error}; if the name is taken in this region, by whatever workspace, give the target another"
-                " `endpoint`"
-            ) from None
+        except Absent:
+            raise
+        except Conflict as error:
+            # One of the name is being made or deleted, by whomever: it may show only later, or not any more.
+            raise Busy(f"{error}; {taken}", SOON) from None
+        except Refused as error:
+            if azure.endpoint(self.family, name) is not None:
+                raise Busy(str(error), SOON) from None
+            raise Refused(f"{error}; {taken}") from None
 
     def _claim(self, azure: Azure, name: str, target: Target, found: Json) -> None:
         traffic = self._traffic(found)
@@ -329,11 +347,14 @@ class AzureEndpoints(abc.ABC):
                 raise Conflict(f"{deployment} is not ready")
 
     def _patiently(self, verb: Callable[[], None]) -> None:
-        """Carry a verb out, from its first read again where the endpoint is busy: that mostly ends within seconds."""
+        """Carry a verb out, from its first read again where the endpoint is busy: that mostly ends within seconds.
+
+        A refusal is believed when it stays: an endpoint that says it is through may refuse for some seconds more.
+        """
         for pause in PAUSES:
             try:
                 verb()
-            except Busy:
+            except (Busy, Refused):
                 self._sleep(pause)
             else:
                 return

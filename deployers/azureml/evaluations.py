@@ -53,10 +53,10 @@ class AzuremlRuns:
 
     def read(self, rules: Evaluate, name: str) -> bytes | None:
         # What is longer is cut, is no JSON any more, and counts as no result.
-        return self._azure(rules).read_blob(f"{_home(rules)}/{name}", MOST_RESULT)
+        return self._azure(rules).store.read(f"{_home(rules)}/{name}", MOST_RESULT)
 
     def write(self, rules: Evaluate, name: str, content: bytes) -> None:
-        self._azure(rules).write_blob(f"{_home(rules)}/{name}", content)
+        self._azure(rules).store.write(f"{_home(rules)}/{name}", content)
 
     def begin(self, rules: Evaluate, below: str, key: str, attempt: int) -> str:
         azure = self._azure(rules)

@@ -71,6 +71,9 @@ def _ask(azure: Azure, resource: str, since: float, now: float) -> Figures:
     answered = azure.get(
         path, **common, metricnames=REQUESTS, **{"$filter": "deployment eq '*' and statusCodeClass eq '*'"}
     )
+    if not figures(answered, {}, first, last).told:
+        return Figures()
+    # Not in one request with the other: a filter is for all of its metrics, and this one has no status codes.
     latency = azure.get(path, **common, metricnames=LATENCY, **{"$filter": "deployment eq '*'"})
     return figures(answered, latency, first, last)
 

@@ -160,6 +160,8 @@ class Cloud:
         self.job_seconds = 300.0
         self.delay = 0.0
         """Seconds of the real clock that each call takes."""
+        self.upload_rate = 0.0
+        """Bytes that the workspace's own store takes in a second of the cloud's time, 0 for all at once."""
         self.metrics_lag = 120.0
         self.metrics_missing: set[int] = set()
         """Minutes (seconds / 60) that Azure Monitor never tells."""
@@ -167,6 +169,8 @@ class Cloud:
         self.unknown_metrics: set[str] = set()
         self.wide = True
         """Whether the identity may do everything in the workspace."""
+        self.monitored: set[str] | None = None
+        """Endpoints on which alone the identity may read metrics; None: wherever it may read."""
         self.broken: dict[str, Json] = {}
         """Version of a model -> the error of the operation of a deployment that names it."""
         self.scoring_errors: dict[str, int] = {}
@@ -183,6 +187,8 @@ class Cloud:
 
         self.assets: dict[tuple[str, str, str], Json] = {}
         self.blobs: dict[str, tuple[bytes, dict[str, str]]] = {}
+        self.staged: dict[str, dict[str, bytes]] = {}
+        """File -> id of a block -> what it holds: sent, and not yet part of the file."""
         self.commands: Callable[[Asked], Answer | None] = lambda _asked: None
         """Command jobs and the data assets that they read, where a test has some."""
 
@@ -199,6 +205,7 @@ class Cloud:
             self.metrics_missing.clear()
             self.unknown_metrics.clear()
             self.metrics_out = self.mute = False
+            self.upload_rate, self.monitored = 0.0, None
             self.outage = None
             self.calls.clear()
 
@@ -267,15 +274,23 @@ class Cloud:
                 if endpoint in self.endpoints and self.endpoints[endpoint].shown:
                     self._score(Asked("POST", f"/score/{endpoint}", {}, headers, b"{}"), endpoint)
 
-    def in_progress(self, endpoint: str, model: str, owner: str) -> None:
-        """An endpoint of a watcher with a release that serves and one that starts."""
+    def in_progress(self, endpoint: str, model: str, owner: str, *, canary: bool = False) -> None:
+        """An endpoint of a watcher with a release that serves and one that starts, or that has a tenth of the traffic.
+
+        The traffic was written three days ago, that of a canary ten minutes ago; clients call it each second.
+        """
         tags = {"watcher.owner": owner, "watcher.model": model}
-        for number, share in ((1, 100), (2, 0)):
+        for number, share in ((1, 90 if canary else 100), (2, 10 if canary else 0)):
             ours = {**tags, "watcher.version": str(number), "watcher.key": f"{number}-abcdef"}
             self.by_hand(endpoint, f"bench-model-v{number}-abcdef", share, ours)
-        there = self.endpoints[endpoint]
-        there.body["tags"] = tags
-        there.deployments["bench-model-v2-abcdef"].operation = Operation(self.now + 1e6)
+        there, began = self.endpoints[endpoint], self.now - (600 if canary else 3 * 86_400)
+        there.body["tags"] = tags | {"watcher.since": f"{began:.3f}"}
+        if not canary:
+            there.deployments["bench-model-v2-abcdef"].operation = Operation(self.now + 1e6)
+            return
+        for second in range(600):
+            number = 2 if second % 10 == 0 else 1
+            there.served.append((began + second, f"bench-model-v{number}-abcdef", 200, 12.0))
 
     def move(self, endpoint: str, traffic: Mapping[str, int]) -> None:
         """Somebody else sets the traffic."""
@@ -753,6 +768,8 @@ class Cloud:
         if asked.query.get("sig") != "s3cr3t":
             return Answer(403, b"", {"x-ms-error-code": "AuthenticationFailed"})
         stamp = {"ETag": '"1"', "Last-Modified": "Wed, 25 Nov 2026 00:00:00 GMT", "x-ms-version": "2023-01-03"}
+        if asked.query.get("comp") == "blocklist" and asked.method == "GET":
+            return self._block_list(path)
         if asked.method in ("HEAD", "GET"):
             if path not in self.blobs:
                 return Answer(404, b"", {"x-ms-error-code": "BlobNotFound"})
@@ -765,14 +782,53 @@ class Cloud:
         if asked.query.get("comp") == "metadata":
             self.blobs[path] = (self.blobs[path][0], metadata)
             return Answer(200, b"", stamp)
-        self.blobs[path] = (asked.body, metadata)
-        return Answer(201, b"", stamp | {"x-ms-request-server-encrypted": "true"})
+        if self.upload_rate and path.startswith(CONTAINER) and asked.query.get("comp") != "blocklist":
+            self.now += len(asked.body) / self.upload_rate
+        stamp |= {"x-ms-request-server-encrypted": "true"}
+        if asked.query.get("comp") == "block":
+            self.staged.setdefault(path, {})[asked.query["blockid"]] = asked.body
+            return Answer(201, b"", stamp)
+        content, staged = asked.body, self.staged.pop(path, {})
+        if asked.query.get("comp") == "blocklist":
+            content = b"".join(staged[each] for each in re.findall(r"<Latest>(.+?)</Latest>", asked.body.decode()))
+        self.blobs[path] = (content, metadata)
+        return Answer(201, b"", stamp)
+
+    def _block_list(self, path: str) -> Answer:
+        if path not in self.staged:
+            return Answer(404, b"", {"x-ms-error-code": "BlobNotFound"})
+        blocks = "".join(
+            f"<Block><Name>{name}</Name><Size>{len(content)}</Size></Block>"
+            for name, content in self.staged[path].items()
+        )
+        body = f"<BlockList><CommittedBlocks/><UncommittedBlocks>{blocks}</UncommittedBlocks></BlockList>"
+        return Answer(200, body.encode(), {"Content-Type": "application/xml"})
+
+    def _list_blobs(self, asked: Asked) -> Answer:
+        if asked.query.get("sig") != "s3cr3t":
+            return Answer(403, b"", {"x-ms-error-code": "AuthenticationFailed"})
+        prefix = f"{CONTAINER}/{asked.query.get('prefix', '')}"
+        names = sorted(name for name in self.blobs if name.startswith(prefix))
+        start = int(asked.query.get("marker") or 0)
+        blobs = "".join(
+            f"<Blob><Name>{name.removeprefix(f'{CONTAINER}/')}</Name><Properties>"
+            f"<Content-Length>{len(self.blobs[name][0])}</Content-Length><BlobType>BlockBlob</BlobType>"
+            "</Properties></Blob>"
+            for name in names[start : start + PAGE]
+        )
+        more = str(start + PAGE) if start + PAGE < len(names) else ""
+        body = (
+            f'<EnumerationResults ContainerName="{CONTAINER}"><Blobs>{blobs}</Blobs>'
+            f"<NextMarker>{more}</NextMarker></EnumerationResults>"
+        )
+        return Answer(200, body.encode(), {"Content-Type": "application/xml"})
 
     # What `check` asks
 
-    def _permissions(self, _asked: Asked) -> Answer:
+    def _permissions(self, _asked: Asked, endpoint: str | None = None) -> Answer:
         actions = ["*"] if self.wide else ["*/read"]
-        return Answer.of({"value": [{"actions": actions, "notActions": []}]})
+        blind = self.monitored is not None and endpoint not in self.monitored
+        return Answer.of({"value": [{"actions": actions, "notActions": ["Microsoft.Insights/*"] if blind else []}]})
 
     def _sizes(self, _asked: Asked) -> Answer:
         sizes = [("Standard_DS3_v2", 4), ("Standard_F4s_v2", 4)]
@@ -809,7 +865,11 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = tuple(
         ("GET", rf"{_PROVIDER}/vmSizes", Cloud._sizes),  # noqa: SLF001
         ("GET", rf"{_WS}/computes/(?P<compute>[^/]+)", Cloud._compute),  # noqa: SLF001
         ("GET", rf"{_PROVIDER}/usages", Cloud._usages),  # noqa: SLF001
-        ("GET", rf"{_WS}/providers/Microsoft\.Authorization/permissions", Cloud._permissions),  # noqa: SLF001
+        (
+            "GET",
+            rf"{_WS}(?:/onlineEndpoints/(?P<endpoint>[^/]+))?/providers/Microsoft\.Authorization/permissions",
+            Cloud._permissions,  # noqa: SLF001
+        ),
         ("GET", _EITHER, Cloud._get_endpoint),  # noqa: SLF001
         ("PUT", _EITHER, Cloud._put_endpoint),  # noqa: SLF001
         ("POST", rf"{_ONLINE}/listKeys", Cloud._list_keys),  # noqa: SLF001
@@ -834,6 +894,7 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = tuple(
         ("POST", rf"{_ASSET}/(?P<version>[^/]+)/startPendingUpload", Cloud._pending_upload),  # noqa: SLF001
         ("GET", rf"{_WS}/datastores/workspaceblobstore", Cloud._datastore),  # noqa: SLF001
         ("POST", rf"{_WS}/datastores/workspaceblobstore/listSecrets", Cloud._secrets),  # noqa: SLF001
+        ("GET", rf"/{CONTAINER}", Cloud._list_blobs),  # noqa: SLF001
         ("PUT HEAD GET", rf"/(?P<path>blob/.+|{CONTAINER}/.+)", Cloud._blob),  # noqa: SLF001
     )
 )

@@ -75,7 +75,8 @@ def model_files(folder: Path, number: int = 1) -> Path:
 
 def version_of(number: int, artifacts: Path, model: str = MODEL) -> Version:
     identity = Identity(model, number, 1_700_000_000_000 + number, str(artifacts))
-    return Version(identity, Status.READY, str(artifacts), run_id=f"run-{number}")
+    place = "https://registry.test/mlflow"
+    return Version(identity, Status.READY, str(artifacts), run_id=f"run-{number}", registry=place)
 
 
 def target_at(endpoint: str | None = None, **more: Any) -> Target:

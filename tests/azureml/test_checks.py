@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import deployers
+from deployers.azureml.batch import AzureBatch
 from deployers.azureml.checks import not_allowed
 from tests.azureml import house
 from tests.azureml.cloud import MOST_DEPLOYMENTS, SHORT, Cloud
@@ -45,6 +46,15 @@ def _full(cloud: Cloud, endpoint: str) -> None:
         cloud.by_hand(endpoint, f"idle-{number:02}", share=0)
 
 
+def _blind(cloud: Cloud, _endpoint: str) -> None:
+    cloud.monitored = set()
+
+
+def _blind_there(cloud: Cloud, endpoint: str) -> None:
+    cloud.monitored = set()
+    cloud.by_hand(endpoint, "idle", share=0)
+
+
 def _nothing(_cloud: Cloud, _endpoint: str) -> None:
     pass
 
@@ -53,6 +63,8 @@ def _nothing(_cloud: Cloud, _endpoint: str) -> None:
     ("settings", "before", "told"),
     [
         ({}, _narrow, r"may not .*/onlineEndpoints/write, .* and 5 more in the workspace: give it the role"),
+        ({}, _blind, r"may not Microsoft.Insights/metrics/read, .* Monitoring Reader on the workspace, or on churn-"),
+        ({}, _blind_there, r"may not Microsoft.Insights/metrics/read, .* Monitoring Reader on the endpoint churn-"),
         ({}, _used_up, r"takes 4.8 cores of standardDSv2Family .* and 2 are left in westeurope"),
         ({}, _by_hand, r"serves blue, made by hand: `watcher adopt prod.risk.churn/api --version N`"),
         ({}, _full, r"has 20 deployments, and Azure allows 20"),
@@ -74,6 +86,18 @@ def test_it_is_said_what_would_fail(
     finally:
         bench.cloud.wide, bench.cloud.quota = True, quota
     assert re.search(told, said), said
+
+
+def test_a_role_on_the_endpoint_alone_is_enough_for_its_figures(bench: Bench) -> None:
+    bench.cloud.by_hand(bench.endpoint, "idle", share=0)
+    bench.cloud.monitored = {bench.endpoint}
+    assert list(bench.deployer.check(bench.target)) == []
+
+
+def test_a_batch_endpoint_needs_no_figures(bench: Bench) -> None:
+    bench.cloud.monitored = set()
+    deployer = AzureBatch(None, clock=bench.cloud.clock, sleep=bench.cloud.sleep)
+    assert list(deployer.check(house.batch_target_at())) == []
 
 
 @pytest.mark.parametrize(
@@ -122,8 +146,9 @@ def test_a_version_that_would_not_start_is_known_before_anything_is_created(
         )
 
 
-@pytest.mark.parametrize("status", [400, 409])
-def test_a_name_that_is_taken_in_the_region_is_told_when_the_endpoint_is_made(bench: Bench, status: int) -> None:
-    bench.cloud.taken[bench.endpoint] = status
-    with pytest.raises(Terminal, match=r"There is already an endpoint with this name.*another `endpoint`"):
+def test_a_name_that_is_taken_in_the_region_is_told_when_the_endpoint_is_made(bench: Bench) -> None:
+    bench.cloud.taken[bench.endpoint] = 400
+    with pytest.raises(
+        Terminal, match=r"There is already an endpoint with this name.* another workspace's .*`endpoint`"
+    ):
         bench.deployer.launch(bench.release(1))

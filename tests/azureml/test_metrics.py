@@ -76,6 +76,18 @@ def test_figures_are_asked_once_a_minute_whoever_looks(bench: Bench) -> None:
 
 
 @pytest.mark.slow
+def test_latency_is_not_asked_for_while_no_requests_are_told(bench: Bench) -> None:
+    release = bench.launched(1)
+    bench.shift((release, 100))
+    bench.cloud.sleep(400)
+    before = bench.cloud.count("Insights/metrics")
+    seen = bench.seen(1)
+    assert seen is not None
+    assert not seen.traffic.available
+    assert bench.cloud.count("Insights/metrics") - before == 1
+
+
+@pytest.mark.slow
 def test_without_figures_the_traffic_is_unknown_and_asked_again_at_the_next_look(bench: Bench) -> None:
     release = bench.launched(1)
     bench.shift((release, 100))

@@ -12,7 +12,7 @@ import pytest
 import deployers
 from deployers.azureml.scoring import score
 from tests.azureml import house
-from tests.azureml.cloud import SHORT, WORKSPACE_ID, Operation
+from tests.azureml.cloud import MOST_DEPLOYMENTS, SHORT, WORKSPACE_ID, Operation
 from tests.azureml.house import Bench
 from watcher.errors import Conflict, Terminal, Transient, UserError
 from watcher.values import Example, State
@@ -104,11 +104,48 @@ def test_a_refusal_because_the_endpoint_is_changing_is_waited_out(bench: Bench, 
     assert bench.cloud.traffic(bench.endpoint) == {release.name: 100}
 
 
-def test_a_refusal_while_nothing_changes_is_final(bench: Bench) -> None:
+def test_a_refusal_that_stays_while_nothing_changes_is_final(bench: Bench) -> None:
     release = bench.launched(1)
-    bench.cloud.fail(r"PUT /onlineEndpoints/[^/]+$", 400)
+    bench.cloud.fail(r"PUT /onlineEndpoints/[^/]+$", 400, times=9)
     with pytest.raises(Terminal, match="injected"):
         bench.shift((release, 100))
+
+
+def test_an_endpoint_that_says_it_is_through_may_refuse_for_some_seconds_more(bench: Bench) -> None:
+    release = bench.launched(1)
+    bench.cloud.fail(r"PUT /onlineEndpoints/[^/]+$", 400, times=2)
+    bench.shift((release, 100))
+    assert bench.cloud.traffic(bench.endpoint) == {release.name: 100}
+
+
+@pytest.mark.parametrize(("status", "there"), [(409, False), (409, True), (400, True)])
+def test_an_endpoint_that_cannot_be_made_because_it_is_changing_is_no_mistake(
+    bench: Bench, status: int, there: bool
+) -> None:
+    """Somebody makes it, or deletes it, at the same time: it shows, or does not show yet."""
+    bench.cloud.fail(r"PUT /onlineEndpoints/[^/]+$", status, times=4)
+    if there:
+        bench.cloud.by_hand(bench.endpoint, "idle", share=0)
+        bench.cloud.endpoints[bench.endpoint].operation.ends = bench.cloud.now + 60
+        bench.cloud.fail(r"GET /onlineEndpoints/[^/]+$", 404, times=1)
+    with pytest.raises(Transient):
+        bench.deployer.launch(bench.release(1))
+    bench.cloud.faults.clear()
+    bench.cloud.sleep(120)
+    bench.launched(1)
+    seen = bench.seen(1)
+    assert seen is not None
+    assert seen.state is State.READY
+
+
+def test_an_endpoint_with_as_many_deployments_as_azure_allows_waits_for_a_person(bench: Bench) -> None:
+    for number in range(MOST_DEPLOYMENTS):
+        bench.cloud.by_hand(bench.endpoint, f"idle-{number:02}", share=0)
+    with pytest.raises(Transient, match="has 20 deployments, and Azure allows 20: delete some of them"):
+        bench.deployer.launch(bench.release(1))
+    del bench.cloud.endpoints[bench.endpoint].deployments["idle-07"]
+    bench.launched(1)
+    assert bench.release(1).name in bench.deployments()
 
 
 def test_throttling_says_when_to_come_again(bench: Bench) -> None:

@@ -30,9 +30,9 @@ Bug = Callable[[], Any]
 def _forgets_the_identity() -> Any:
     launch = AzureOnline._launch  # noqa: SLF001 - the bug is put into it
 
-    def by_name(self: AzureOnline, release: Any) -> None:
+    def by_name(self: AzureOnline, release: Any, left: Any) -> None:
         if self.observe(release.target).release(release.name) is None:
-            launch(self, release)
+            launch(self, release, left)
 
     return (patch.object(AzureOnline, "_launch", by_name),)
 

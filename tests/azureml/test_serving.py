@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 
 from deployers.azureml import assets
-from tests.gateway import world
+from deployers.azureml.assets import conda_of
+from gateway import environments
+from tests.gateway import reference, world
 
 pytestmark = pytest.mark.slow
 
@@ -38,12 +46,12 @@ def _script(folder: Path) -> Any:
 def container(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What Azure's container has, and the model where it is mounted: a folder above."""
     request, response = (
-        ModuleType("azureml.contrib.services.aml_request"),
-        ModuleType("azureml.contrib.services.aml_response"),
+        ModuleType("azureml_inference_server_http.api.aml_request"),
+        ModuleType("azureml_inference_server_http.api.aml_response"),
     )
     request.rawhttp = lambda function: function  # type: ignore[attr-defined]
     response.AMLResponse = _Response  # type: ignore[attr-defined]
-    for name in ("azureml.contrib", "azureml.contrib.services"):
+    for name in ("azureml_inference_server_http", "azureml_inference_server_http.api"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, request.__name__, request)
     monkeypatch.setitem(sys.modules, response.__name__, response)
@@ -86,6 +94,65 @@ def test_a_batch_deployment_gives_each_row_its_prediction_its_file_and_the_versi
     assert set(found["file"]) == {"one.jsonl", "two.csv"}
     assert set(found["model_version"]) == {"7"}
     assert found["prediction_0"].notna().all()
+
+
+@contextlib.contextmanager
+def azures_own_server(folder: Path, model: Path) -> Iterator[int]:
+    """The port of the server that our deployments run, in an environment with the packages that we name for it."""
+    uv, python = environments.uv(), folder / "env" / "bin" / "python"
+    assert uv is not None
+    named = json.loads(conda_of(str(model), None, folder, assets.ONLINE.packages))["dependencies"][-1]["pip"]
+    pip = [*named, f"mlflow=={metadata.version('mlflow')}"]
+    for command in (
+        [uv, "venv", "--quiet", "--no-config", "--python", sys.executable, str(folder / "env")],
+        [uv, "pip", "install", "--quiet", "--python", str(python), *pip],
+    ):
+        subprocess.run(command, check=True, timeout=600)
+    port, script = world.free_port(), assets.ONLINE.folder / "score.py"
+    command = [str(python.with_name("azmlinfsrv")), "--entry_script", str(script), "--port", str(port)]
+    path = os.pathsep.join((str(python.parent), os.environ["PATH"]))
+    env = os.environ | {"AZUREML_MODEL_DIR": str(model.parent), "PATH": path}
+    with subprocess.Popen(
+        command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        try:
+            world.wait_until(lambda: _is_healthy(port), 120.0)
+            yield port
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/", timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+@pytest.mark.long
+def test_azures_own_server_gives_the_answers_of_mlflows_with_our_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap = Path(__file__).parents[2] / ".venv-uv" / "bin"
+    monkeypatch.setenv("PATH", os.pathsep.join((os.environ["PATH"], str(bootstrap))))
+    rows = {"instances": [dict(zip(world.COLUMNS, world.ROW, strict=True))] * 3}
+    model = world.linear()
+    with azures_own_server(tmp_path, model) as ours, reference.serving(model) as theirs:
+        for body, kind, status in (
+            (world.BODY, "application/json", 200),
+            (json.dumps(rows).encode(), "application/json; charset=utf-8", 200),
+            (f"{','.join(world.COLUMNS)}\n1,2,3,4\n".encode(), "text/csv", 200),
+            (b"{", "application/json", 400),
+            (json.dumps({"inputs": "x"}).encode(), "application/json", 400),
+            (b"x", "text/html", 415),
+        ):
+            said, expected = (
+                requests.post(f"http://127.0.0.1:{port}/{path}", data=body, headers={"Content-Type": kind}, timeout=30)
+                for port, path in ((ours, "score"), (theirs, "invocations"))
+            )
+            assert (said.status_code, said.content) == (expected.status_code, expected.content)
+            assert said.status_code == status
+            assert said.headers["Content-Type"].partition(";")[0] == expected.headers["Content-Type"].partition(";")[0]
 
 
 def test_a_folder_without_a_model_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,10 @@ def said(event: str, *, model: str = "churn", **of: Any) -> str:
             "churn: could not start version 12 on api without traffic (release churn-v12-a1b2c3): no quota.",
         ),
         (
+            ("under_way", {"version": 12, "target": "api", "data": LAUNCH | {"detail": "3 of 9 MB"}}),
+            "churn: went on to start version 12 on api without traffic (release churn-v12-a1b2c3): 3 of 9 MB.",
+        ),
+        (
             ("done", {"target": "api", "reason": "canary_step", "data": SHIFT}),
             "churn: set api to a at 90 % and b at 10 % (canary step).",
         ),

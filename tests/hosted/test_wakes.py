@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+import deployers
 from tests.hosted.world import Hosted
 from tests.notify.test_outbox import Service
 from watcher import heartbeat
 from watcher.errors import Conflict, Transient
 from watcher.heartbeat import Beat, last
 from watcher.hosted import wakes
+from watcher.hosted.host import DEADLINE
 from watcher.news import News
 from watcher.outbox import Outbox
 from watcher.pause import set_paused
@@ -259,3 +261,8 @@ def test_a_poll_leaves_the_record_of_a_step_that_is_under_way_alone(hosted: Host
     hosted.train(0.9)
     assert wakes.poll(hosted.host) == ["churn"]
     assert hosted.ledger.load("churn") == before
+
+
+@pytest.mark.parametrize("kind", sorted(deployers.KINDS))
+def test_a_verb_of_every_kind_fits_into_a_wake_up_of_the_app_beside_a_look_at_the_world(kind: str) -> None:
+    assert deployers.load(kind)(None).lease + 20.0 <= DEADLINE

@@ -8,7 +8,7 @@ import pytest
 
 from tests.loop.tap import tapped
 from tests.loop.world import MODEL, Died, World, ready, target, to_weight, with_rollout
-from watcher.errors import Terminal, Transient
+from watcher.errors import Terminal, Transient, UnderWay
 from watcher.naming import release_name
 from watcher.pause import paused, set_paused
 from watcher.policy import Approval
@@ -456,3 +456,24 @@ def test_a_nomination_whose_worker_died_keeps_its_slot_while_the_registry_may_be
     world.now += 30
     assert world.wake().step.reason == "stale_read"
     assert holders(world.ledger) == (MODEL,)
+
+
+def test_a_launch_that_goes_on_is_taken_further_at_once_and_never_counted_as_failed() -> None:
+    world = World()
+    world.crowned(0.8)
+    two = world.train(0.9)
+    world.deployer.faults.fail("launch", UnderWay("3 of 9 MB are there", 2.0), times=40)
+    began, loop = world.now, world.worker()
+    waits: set[tuple[str, str]] = set()
+    while world.champion() != two:
+        woken = world.wake(loop)
+        assert not woken.failed, world.tail()
+        if not woken.acted:
+            waits.add((woken.step.reason, woken.step.detail))
+            world.now = max(world.now, woken.again or 0.0)
+    assert ("launching", "v2 on api: 3 of 9 MB are there") in waits
+    assert "backoff" not in {reason for reason, _ in waits}
+    told = world.lines("under_way")
+    assert [(line.data or {})["detail"] for line in told] == ["3 of 9 MB are there"] * 40
+    assert told[-1].at - began < 150.0, "the pauses do not grow"
+    assert not world.lines("failed")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.registry.mlflow_world import MlflowWorld
+from watcher.registry.client import Client
+from watcher.registry.errors import place
+from watcher.registry.mlflow import build
+from watcher.settings import RegistrySettings
 from watcher.values import Status, Version
 
 
@@ -66,3 +72,12 @@ def test_a_long_tag_is_cut(world: MlflowWorld) -> None:
     number = world.create_version("m", files=False)
     world.set_tag("m", number, "note", "x" * 90_000)
     assert len(version(world, number).tags["note"]) == 5_000
+
+
+def test_a_version_says_which_registry_it_is_of_without_what_may_be_secret_in_its_address(world: MlflowWorld) -> None:
+    number = world.create_version("m")
+    found = build(RegistrySettings(f"{world.uri}?timeout=5", f"{world.uri}?timeout=5"), os.environ).version("m", number)
+    assert isinstance(found, Version)
+    assert found.registry == place(world.uri)
+    assert "timeout" not in found.registry
+    assert Client("https://ann:s3cret@registry.test/mlflow?sig=x", "", {}).where == "https://registry.test/mlflow"

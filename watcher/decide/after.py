@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.decide.settle import live_of
+from watcher.errors import UnderWay
 from watcher.ports import Line
 from watcher.record import Attempts, Moved, Probed, Record
 from watcher.snapshot import Snapshot
@@ -119,6 +120,19 @@ def failed(
     data = _about(step, about) | {"detail": failure.why, "attempt": count}
     line = Line(now, snapshot.watched.name, "failed", step.target, step.version, failure.kind, data)
     return After(record, (line,), now)
+
+
+def under_way(
+    snapshot: Snapshot, record: Record, step: Step, error: UnderWay, now: float, about: Mapping[str, Any]
+) -> After:
+    """The step was taken further and is not through: how often it failed before stays as it was."""
+    tried = record.attempts.get(step.slot)
+    again = now + (error.retry_after or 0.0)
+    entry = Attempts(tried.count if tried else 0, again, str(error), going_on=True)
+    record = replace(record, intent=None, attempts={**record.attempts, step.slot: entry})
+    data = _about(step, about) | {"detail": str(error)}
+    line = Line(now, snapshot.watched.name, "under_way", step.target, step.version, step.reason, data)
+    return After(record, (line,), again)
 
 
 def _probed(step: Step, probe: Probe, now: float) -> Probed:

@@ -155,4 +155,5 @@ class Versions:
             tags=texts,
             call=tags.call_from(texts.get(tags.VERDICT)),
             rejudge=tags.REJUDGE in texts,
+            registry=self._client.where,
         )

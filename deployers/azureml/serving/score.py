@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from azureml.contrib.services.aml_request import rawhttp  # noqa: TID253 - the container's, for its decorator
-from azureml.contrib.services.aml_response import AMLResponse  # noqa: TID253 - as above
+from azureml_inference_server_http.api.aml_request import rawhttp  # the container's, for its decorator
+from azureml_inference_server_http.api.aml_response import AMLResponse
 
 _loaded: dict[str, Any] = {}
 
