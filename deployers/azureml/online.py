@@ -52,8 +52,11 @@ class AzureOnline(AzureEndpoints):
         properties = found.get("properties") or {}
         if target.settings.get("environment") == NO_CODE:
             example = as_input_data(example)
-        key = azure.online_key(name, str(properties.get("authMode") or "Key"))
-        said = score(str(properties.get("scoringUri") or ""), key, release.name, example)
+        mode = str(properties.get("authMode") or "Key")
+        # An attached cluster mostly answers plain http. A key of the endpoint's own may go there, an identity's token not.
+        in_clear = bool(properties.get("compute")) and mode.lower() != "aadtoken"
+        uri, key = str(properties.get("scoringUri") or ""), azure.online_key(name, mode)
+        said = score(uri, key, release.name, example, in_clear=in_clear)
         answered = release.version.number if said.deployment == release.name else _number(said.deployment)
         detail = f"{said.size} bytes" if said.ok else f"{said.status}: {said.text}"
         if said.ok and said.deployment is None:

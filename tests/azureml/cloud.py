@@ -144,6 +144,8 @@ class Cloud:
 
     def __init__(self) -> None:
         self.base = ""
+        self.cluster = ""
+        """Where attached Kubernetes clusters answer: in clear, as they do without a certificate."""
         self.name = f"local-{uuid.uuid4().hex[:8]}"
         self.now = 1_800_000_000.0
         self.lock = threading.RLock()
@@ -176,6 +178,8 @@ class Cloud:
         """Names of endpoints in other workspaces of the region -> how their use is refused."""
         self.mute = False
         """Whether answers do not say which deployment gave them."""
+        self.in_clear = False
+        """Whether every endpoint's scoring URI is plain http."""
         self.quota = {"standardDSv2Family": (24, 100)}
         self.registry: Callable[[Asked], Answer | None] = lambda _asked: None
         """The model registry of the workspace, where a test has one."""
@@ -198,7 +202,7 @@ class Cloud:
             self.scoring_ms.clear()
             self.metrics_missing.clear()
             self.unknown_metrics.clear()
-            self.metrics_out = self.mute = False
+            self.metrics_out = self.mute = self.in_clear = False
             self.outage = None
             self.calls.clear()
 
@@ -406,12 +410,13 @@ class Cloud:
     def _endpoint_json(self, name: str) -> Json:
         there, batch = self.endpoints[name], name.startswith("batch/")
         shown: Json = {"traffic": there.shown, "mirrorTraffic": there.copied}
+        scores = self.cluster if self.in_clear or there.body["properties"].get("compute") else self.base
         if batch:
             shown = {"defaults": {"deploymentName": next(iter(there.shown), None)}}
         properties = {
             "properties": {}, **there.body["properties"], **shown,
             "provisioningState": self._endpoint_state(there),
-            "scoringUri": f"{self.base}/{name}/jobs" if batch else f"{self.base}/score/{name}",
+            "scoringUri": f"{self.base}/{name}/jobs" if batch else f"{scores}/score/{name}",
             "swaggerUri": f"{self.base}/swagger/{name}",
         }  # fmt: skip
         identity = there.body.get("identity") or {"type": "SystemAssigned"}
