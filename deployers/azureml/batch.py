@@ -105,7 +105,7 @@ class AzureBatch(AzureEndpoints):
 
     def _with_traffic(self, properties: Json, traffic: Mapping[str, int], copies: Mapping[str, int]) -> Json:
         if len(traffic) > 1:
-            raise Terminal("a batch endpoint has one default deployment")
+            raise Terminal(f"a batch endpoint serves one release whole, by its default deployment, not {dict(traffic)}")
         return {**properties, "defaults": {"deploymentName": next(iter(traffic), None)}}
 
 

@@ -51,6 +51,14 @@ def score(uri: str, key: str, deployment: str, example: Example, *, in_clear: bo
     return Scored(answer.status, told, len(answer.body), _text(answer), answer.ms)
 
 
+def may_be_in_clear(properties: Mapping[str, Any]) -> bool:
+    """Whether an endpoint may be asked over plain http: on an attached cluster, which mostly has no certificate.
+
+    Its own key may travel so, not the token of an identity, which opens more than this endpoint.
+    """
+    return bool(properties.get("compute")) and str(properties.get("authMode") or "").lower() != "aadtoken"
+
+
 def start_job(uri: str, token: str, deployment: str, data: str) -> tuple[int, str, str]:
     """Start a job of a deployment on data in a store: (status, name of the job, beginning of the body).
 

@@ -131,7 +131,10 @@ class PluginDeployer:
         asked = hashlib.sha256(example.body).hexdigest()[:16]
         with self._edited(target) as (book, works):
             found = book["releases"].get(name)
-            if found is None or found["retiring"] is not None or _state(book, works, name)[0] is not State.READY:
+            state = _state(book, works, name)[0] if found is not None and found["retiring"] is None else None
+            if state is State.STARTING:
+                raise Transient(f"{name} is still being made", SOON)
+            if found is None or state is not State.READY:
                 raise Conflict(f"{name} is not ready")
             live = book["live"] is not None and book["live"]["name"] == name
             told = found["probe"] or {}
