@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deployers.azureml.places import STORE, Workspace
 from deployers.azureml.store import Store
 from deployers.azureml.trouble import Absent, translated
-from watcher.errors import Terminal
+from watcher.errors import Conflict, Terminal
 from watcher.retry import Retry
 
 if TYPE_CHECKING:
@@ -132,6 +132,15 @@ class Azure:
         """A job of the workspace, None where there is none."""
         doing = f"read the job {name}"
         return self._found(doing, lambda c: c._service_client_01_2024_preview_arm.jobs.get(id=name, **self._scope))  # noqa: SLF001 - see the class
+
+    def job_error(self, name: str) -> Json:
+        """Why a job failed, with `code` and `message`: the run history says it, if anything does. Empty without."""
+        doing = f"read why the job {name} failed"
+        try:
+            found = self._ask(doing, lambda c: c.jobs._runs_operations.get_run(name))  # noqa: SLF001 - as its `stream` does
+        except (Terminal, Conflict):
+            return {}
+        return (found.get("error") or {}).get("error") or {}
 
     def put_job(self, name: str, body: Json) -> None:
         """Start a job. Raises Conflict where there is one of that name."""

@@ -13,6 +13,7 @@ from deployers.azureml.checks import objections
 from deployers.azureml.endpoints import ALL, AzureEndpoints, state_of, tags_of
 from deployers.azureml.places import endpoint, place, workspace
 from deployers.azureml.scoring import start_job
+from deployers.azureml.trouble import codes, failure
 from watcher.errors import Conflict, Terminal, Transient, UserError
 from watcher.ports import Deployer
 from watcher.text import plain
@@ -20,10 +21,16 @@ from watcher.values import Example, Kind, Probe, Release, Target
 
 SHAPE = Kind.BATCH
 JOB = "watcher.probe"
-"""Tag of a deployment: the scoring job that asks it."""
+"""Tag of a deployment: the scoring job that asks it, a digest of what it is asked, which one it is of that."""
 RUNNING = 60.0
 """Seconds until a scoring job is looked at again."""
-_BAD = frozenset({"Failed", "Canceled", "NotResponding"})
+MOST_JOBS = 3
+"""Scoring jobs that a probe begins before it fails for want of one that says something of the release."""
+GONE = "gone"
+_SILENT = frozenset({GONE, "Canceled", "NotResponding"})
+"""How a job ends that says nothing of the release."""
+_PLATFORM = frozenset({"AzureStorageError", "PreemptionError", "RequestThrottled", "ServiceError", "TransientError"})
+"""Codes in a failed job's error that blame Azure, not what ran."""
 
 
 class AzureBatch(AzureEndpoints):
@@ -35,7 +42,8 @@ class AzureBatch(AzureEndpoints):
     def probe(self, release: Release, example: Example) -> Probe:
         """Score `probe_data` by a job of the release itself, and read back how it ended. Without: it is staged.
 
-        The job takes minutes: until it has ended, `Transient`. Its name is kept on the deployment.
+        The job takes minutes: until it has ended, `Transient`. Its name is kept on the deployment. One that says
+        nothing of the release is followed by another, `MOST_JOBS` in all; the look after that begins anew.
         """
         name, target = endpoint(release.target.settings), release.target
         azure = self._azure(target)
@@ -46,28 +54,38 @@ class AzureBatch(AzureEndpoints):
         if not data:
             return Probe(ok=True, version=marks.version_of(tags_of(there)), detail="staged; no `probe_data` to score")
         asked = hashlib.sha256(str(data).encode()).hexdigest()[:8]
-        job, _, of = str(tags_of(there).get(JOB) or "").partition("=")
+        job, of, tries = _job(tags_of(there))
         if not job or of != asked:
-            self._begin(azure, name, release, found, there, str(data), asked)
+            self._begin(azure, release, found, there, asked, 1)
             raise Transient(f"a job scores {plain(data)} with {release.name}", RUNNING)
         running = azure.job(job)
-        status = str(((running or {}).get("properties") or {}).get("status") or "")
+        status = GONE if running is None else str((running.get("properties") or {}).get("status") or "started")
         if status == "Completed":
             return Probe(ok=True, version=marks.version_of(tags_of(there)), detail=f"job {plain(job)} completed")
-        if running is None or status in _BAD:
-            return Probe(ok=False, version=release.version.number, detail=f"job {plain(job)}: {status or 'gone'}")
-        raise Transient(f"job {plain(job)} with {release.name}: {status or 'started'}", RUNNING)
+        if status != "Failed" and status not in _SILENT:
+            raise Transient(f"job {plain(job)} with {release.name}: {status}", RUNNING)
+        error = azure.job_error(job) if status == "Failed" else {}
+        said = f"job {plain(job)}: {status}{f' ({failure(error)})' if error else ''}"
+        if status not in _SILENT and _PLATFORM.isdisjoint(codes(error)):
+            return Probe(ok=False, version=release.version.number, detail=said)
+        if tries < MOST_JOBS:
+            self._begin(azure, release, found, there, asked, tries + 1)
+            raise Transient(f"{said}; another one scores {plain(data)} with {release.name}", RUNNING)
+        self._keep(azure, release, there, "")
+        return Probe(ok=False, version=release.version.number, detail=f"{MOST_JOBS} jobs scored nothing; {said}")
 
-    def _begin(
-        self, azure: Azure, name: str, release: Release, found: Json, there: Json, data: str, asked: str
-    ) -> None:
+    def _begin(self, azure: Azure, release: Release, found: Json, there: Json, asked: str, tries: int) -> None:
         uri = str((found.get("properties") or {}).get("scoringUri") or "")
+        data = str(release.target.settings["probe_data"])
         status, job, text = start_job(uri, azure.ml_token(), release.name, data)
         if status not in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED) or not job:
             sentence = f"could not start a scoring job of {release.name}: {status}: {text}"
             later = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
             raise Transient(sentence, RUNNING) if later else Terminal(sentence)
-        tags = {**tags_of(there), JOB: f"{job}={asked}"}
+        self._keep(azure, release, there, f"{job}={asked}={tries}")
+
+    def _keep(self, azure: Azure, release: Release, there: Json, job: str) -> None:
+        name, tags = endpoint(release.target.settings), {**tags_of(there), JOB: job}
         self._write(azure, name, lambda: azure.tag_deployment(BATCH, name, release.name, tags))
 
     def _new_endpoint(self, target: Target, location: str, tags: Mapping[str, str]) -> Json:
@@ -105,13 +123,19 @@ class AzureBatch(AzureEndpoints):
 
     def _with_traffic(self, properties: Json, traffic: Mapping[str, int], copies: Mapping[str, int]) -> Json:
         if len(traffic) > 1:
-            raise Terminal("a batch endpoint has one default deployment")
+            raise Terminal(f"a batch endpoint serves one release whole, by its default deployment, not {dict(traffic)}")
         return {**properties, "defaults": {"deploymentName": next(iter(traffic), None)}}
 
 
 def build(tracking_uri: str | None) -> Deployer:
     """The deployer of `azureml-batch` targets. Models are fetched by way of the tracking URI."""
     return AzureBatch(tracking_uri)
+
+
+def _job(tags: Mapping[str, str]) -> tuple[str, str, int]:
+    """The scoring job that is kept on a deployment, what it was asked, which one it is of that; empty without."""
+    job, of, tries = (*str(tags.get(JOB) or "").split("="), "", "")[:3]
+    return job, of, int(tries) if tries.isdecimal() and len(tries) == 1 else MOST_JOBS
 
 
 def _compute(target: Target) -> str:

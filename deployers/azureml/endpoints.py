@@ -28,6 +28,7 @@ from watcher.values import (
     SeenRelease,
     State,
     Target,
+    Traffic,
     Version,
 )
 
@@ -252,7 +253,7 @@ class AzureEndpoints(abc.ABC):
         copies: Mapping[str, int],
     ) -> tuple[list[SeenRelease], Mirrored | None]:
         """The releases with what they answered since the traffic was written, and one that is mirrored to."""
-        return list(releases), None
+        return [replace(release, traffic=Traffic(available=False)) for release in releases], None
 
     def _endpoint_body(
         self, found: Json, *, traffic: Mapping[str, int], copies: Mapping[str, int], tags: Mapping[str, str]

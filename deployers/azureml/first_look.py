@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deployers.azureml.azure import ONLINE, Azure, Family, Json
 from deployers.azureml.metrics import LATENCY, REQUESTS
-from deployers.azureml.scoring import DEPLOYMENT, score
+from deployers.azureml.scoring import DEPLOYMENT, may_be_in_clear, score
 from watcher.errors import WatcherError
 from watcher.text import plain
 from watcher.values import Example
@@ -43,7 +43,8 @@ def ask(azure: Azure, name: str, example: Example) -> Iterator[Seen]:
         deployment = str(each["name"])
         what = f"{deployment} of {name} says in {DEPLOYMENT} that it answered"
         try:
-            said = score(str(properties.get("scoringUri") or ""), key, deployment, example)
+            uri = str(properties.get("scoringUri") or "")
+            said = score(uri, key, deployment, example, in_clear=may_be_in_clear(properties))
         except WatcherError as error:
             yield Seen(what, ok=False, found=str(error))
         else:

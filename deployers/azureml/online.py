@@ -14,7 +14,7 @@ from deployers.azureml.azure import ONLINE, Azure, Json
 from deployers.azureml.checks import objections
 from deployers.azureml.endpoints import AzureEndpoints, state_of
 from deployers.azureml.places import endpoint, place, workspace
-from deployers.azureml.scoring import as_input_data, score
+from deployers.azureml.scoring import as_input_data, may_be_in_clear, score
 from watcher.errors import Conflict, Terminal, UserError
 from watcher.ports import Deployer
 from watcher.values import Example, Kind, Mirrored, Probe, Release, SeenRelease, Target, Traffic
@@ -53,7 +53,8 @@ class AzureOnline(AzureEndpoints):
         if target.settings.get("environment") == NO_CODE:
             example = as_input_data(example)
         key = azure.online_key(name, str(properties.get("authMode") or "Key"))
-        said = score(str(properties.get("scoringUri") or ""), key, release.name, example)
+        uri = str(properties.get("scoringUri") or "")
+        said = score(uri, key, release.name, example, in_clear=may_be_in_clear(properties))
         answered = release.version.number if said.deployment == release.name else _number(said.deployment)
         detail = f"{said.size} bytes" if said.ok else f"{said.status}: {said.text}"
         if said.ok and said.deployment is None:

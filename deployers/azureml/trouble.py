@@ -87,6 +87,15 @@ def failure(error: object) -> str:
     return shown(" ".join(filter(None, parts)))
 
 
+def codes(error: object) -> set[str]:
+    """All codes of such an error, or of one as the run history of Azure ML writes them."""
+    if not isinstance(error, Mapping):
+        return set()
+    details = error.get("details")
+    inner = [error.get("innerError"), *(details if isinstance(details, list) else ())]
+    return {str(error.get("code") or "")}.union(*map(codes, inner))
+
+
 def shown(text: object) -> str:
     """One short printable line of what Azure said, without colours and secrets."""
     return plain(without_secrets(_COLOURS.sub("", str(text))), MOST)

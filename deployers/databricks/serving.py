@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from deployers import exchange
 from deployers.databricks import metrics
 from deployers.databricks.workspace import AGAIN, CALL, PATIENCE, Workspaces, absent, text_of, translated
 from watcher.errors import Conflict, Terminal, Transient
@@ -128,9 +129,8 @@ class DatabricksServing:
         seen = self._read(release.target)
         if seen is None or _state(seen, release.name) is not State.READY:
             raise Conflict(f"{release.name} is not ready on {_name(release.target)}.")
-        begun = time.monotonic()
-        status, body = self._invoke(release, example)
-        ms = (time.monotonic() - begun) * 1000
+        answer = self._invoke(release, example)
+        status, body = answer.status, answer.body
         if status == HTTPStatus.NOT_FOUND:
             raise Conflict(f"{release.name} is not there any more.")
         if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}:
@@ -139,7 +139,7 @@ class DatabricksServing:
         version = str(seen.entities[release.name].entity_version)
         ok = status == HTTPStatus.OK
         detail = f"{len(body)} bytes" if ok else f"{status}: {plain(body.decode('utf-8', 'replace'), 200)}"
-        return Probe(ok, int(version) if version.isdecimal() else None, detail, ms)
+        return Probe(ok, int(version) if version.isdecimal() else None, detail, answer.ms)
 
     def shift(self, target: Target, weights: Mapping[str, int], seen: str) -> None:
         from databricks.sdk.service.serving import EndpointTag
@@ -300,18 +300,14 @@ class DatabricksServing:
                 if not absent(error):
                     raise
 
-    def _invoke(self, release: Release, example: Example) -> tuple[int, bytes]:
+    def _invoke(self, release: Release, example: Example) -> exchange.Answer:
         """Past the routes: every served entity has an address of its own."""
-        import requests
-
         with translated(f"ask {release.name}"):
             config = self._workspaces.of(release.target.settings).config
             path = f"/serving-endpoints/{quote(_name(release.target))}/served-models/{quote(release.name)}/invocations"
             headers = {**config.authenticate(), "Content-Type": example.content_type}
-            with requests.post(
-                f"{config.host}{path}", data=example.body, headers=headers, timeout=CALL, stream=True
-            ) as answer:
-                return answer.status_code, answer.raw.read(MOST_ANSWER, decode_content=True)
+            uri = f"{config.host}{path}"
+            return exchange.post(uri, example.body, headers, connect=CALL, within=CALL, most=MOST_ANSWER)
 
     def _traffic(self, target: Target, seen: _Seen) -> dict[str, Traffic]:
         """Of the last whole minute, and only once all of it lies after the change: the service counts no other way."""

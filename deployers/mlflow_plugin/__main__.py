@@ -16,8 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deployers.mlflow_plugin.work import JOB, LOCK, LOG, RESULT, STARTED, replace
+from deployers.mlflow_plugin.work import JOB, LOCK, LOG, MADE, RESULT, STARTED, replace
 from watcher.text import plain, secret_values, without_secrets
+
+
+class Met(Exception):
+    """There is a deployment of the name that is not ours to change."""
 
 
 def main(folder: Path) -> int:
@@ -39,17 +43,19 @@ def main(folder: Path) -> int:
         os.dup2(log, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        replace(folder / RESULT, told(json.loads((folder / JOB).read_text("utf-8"))))
+        replace(folder / RESULT, told(json.loads((folder / JOB).read_text("utf-8")), folder / MADE))
     finally:
         sys.stderr.flush()
         os._exit(0)
 
 
-def told(job: Mapping[str, Any]) -> dict[str, Any]:
+def told(job: Mapping[str, Any], made: Path) -> dict[str, Any]:
     """What came of it; whatever a plugin raises is its answer."""
     began = time.monotonic()
     try:
-        found = carried_out(job)
+        found = carried_out(job, made)
+    except Met as error:
+        return {"ok": False, "ended": time.time(), "error": str(error), "met": True}
     except BaseException as error:  # noqa: BLE001 - of a plugin, which may even exit
         traceback.print_exc()
         said = without_secrets(f"{type(error).__name__}: {error}", secret_values(os.environ))
@@ -57,8 +63,8 @@ def told(job: Mapping[str, Any]) -> dict[str, Any]:
     return {"ok": True, "ended": time.time(), "ms": (time.monotonic() - began) * 1000} | found
 
 
-def carried_out(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Raises what the plugin raises."""
+def carried_out(job: Mapping[str, Any], made: Path) -> dict[str, Any]:
+    """Raises what the plugin raises. `made` is left where a deployment of ours may be there from now on."""
     from mlflow.deployments import get_deploy_client
 
     client: Any = get_deploy_client(job["plugin"])
@@ -67,7 +73,7 @@ def carried_out(job: Mapping[str, Any]) -> dict[str, Any]:
         case "look":
             return {"names": sorted(_names(client, where))}
         case "put":
-            _put(client, job["name"], job, where)
+            _put(client, job["name"], job, where, made)
             if job.get("then_delete"):
                 return {"left": _left(client, job["then_delete"], where)}
             return {}
@@ -79,13 +85,16 @@ def carried_out(job: Mapping[str, Any]) -> dict[str, Any]:
     return {"size": len(str(answer))}
 
 
-def _put(client: Any, name: str, job: Mapping[str, Any], where: Mapping[str, str]) -> None:
-    """Create a deployment, or change it where a try that was cut short has left one."""
+def _put(client: Any, name: str, job: Mapping[str, Any], where: Mapping[str, str], made: Path) -> None:
+    """Create a deployment, or change one of ours. Raises Met where there is another's: no list is newer than this."""
     asked = {"model_uri": job["model_uri"], "flavor": job.get("flavor"), "config": job.get("config") or {}, **where}
-    if name in _names(client, where):
+    if name not in _names(client, where):
+        made.touch()
+        client.create_deployment(name, **asked)
+    elif job["ours"]:
         client.update_deployment(name, **asked)
     else:
-        client.create_deployment(name, **asked)
+        raise Met(f"{name} is there, and this watcher did not make it: delete it")
 
 
 def _left(client: Any, name: str, where: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from deployers import background
 
-JOB, LOCK, STARTED, RESULT, LOG = "job.json", "lock", "started", "result.json", "log"
+JOB, LOCK, STARTED, MADE, RESULT, LOG = "job.json", "lock", "started", "made", "result.json", "log"
 START = 10.0
 """Seconds for an operation to have left this process."""
 BEGUN = 60.0
@@ -30,6 +30,13 @@ class Work:
     result: Mapping[str, Any] = field(default_factory=dict)
     at: float = 0.0
     """When it was asked for."""
+    made: bool = False
+    """Whether it had found no deployment of the name, and began to create one: what is there is ours."""
+
+    @property
+    def met(self) -> bool:
+        """Whether it found a deployment that it was not allowed to change, and left it alone."""
+        return bool(self.result.get("met"))
 
     @property
     def ended(self) -> float:
@@ -69,11 +76,11 @@ class Works:
         at = float(job.get("at") or 0.0)
         # The lock is looked at first: a result that comes meanwhile is there when it is read.
         held = _is_held(folder / LOCK)
-        result = read(folder / RESULT)
+        result, made = read(folder / RESULT), (folder / MADE).exists()
         if result is not None:
-            return Work(DONE if result.get("ok") is True else FAILED, result, at)
+            return Work(DONE if result.get("ok") is True else FAILED, result, at, made)
         waits = not (folder / STARTED).exists() and self._clock() < at + BEGUN
-        return Work(RUNNING if held or waits else LOST, {}, at)
+        return Work(RUNNING if held or waits else LOST, {}, at, made)
 
     def forget(self, kept: set[str]) -> None:
         """Remove what nobody speaks of any more, unless it still runs."""

@@ -143,9 +143,9 @@ class Cloud:
     """Everything there is, and what a test may do to it behind everybody's back."""
 
     def __init__(self) -> None:
-        self.base = ""
-        self.name = f"local-{uuid.uuid4().hex[:8]}"
-        self.now = 1_800_000_000.0
+        self.base = self.cluster = ""
+        """Where attached Kubernetes clusters answer: in clear, as they do without a certificate."""
+        self.name, self.now = f"local-{uuid.uuid4().hex[:8]}", 1_800_000_000.0
         self.lock = threading.RLock()
         self.calls: list[str] = []
         self.wrong: list[str] = []
@@ -162,10 +162,9 @@ class Cloud:
         """Seconds of the real clock that each call takes."""
         self.upload_rate = 0.0
         """Bytes that the workspace's own store takes in a second of the cloud's time, 0 for all at once."""
-        self.metrics_lag = 120.0
+        self.metrics_lag, self.metrics_out = 120.0, False
         self.metrics_missing: set[int] = set()
         """Minutes (seconds / 60) that Azure Monitor never tells."""
-        self.metrics_out = False
         self.unknown_metrics: set[str] = set()
         self.wide = True
         """Whether the identity may do everything in the workspace."""
@@ -175,11 +174,15 @@ class Cloud:
         """Version of a model -> the error of the operation of a deployment that names it."""
         self.scoring_errors: dict[str, int] = {}
         """Deployment -> status of its answers instead of 200."""
+        self.job_endings: list[tuple[str, Json]] = []
+        """How the next scoring jobs end in turn instead of well: status, and the error of the run."""
         self.scoring_ms: dict[str, float] = {}
         self.taken: dict[str, int] = {}
         """Names of endpoints in other workspaces of the region -> how their use is refused."""
         self.mute = False
         """Whether answers do not say which deployment gave them."""
+        self.in_clear = False
+        """Whether every endpoint's scoring URI is plain http."""
         self.quota = {"standardDSv2Family": (24, 100)}
         self.registry: Callable[[Asked], Answer | None] = lambda _asked: None
         """The model registry of the workspace, where a test has one."""
@@ -198,13 +201,15 @@ class Cloud:
             self.endpoints: dict[str, Endpoint] = {}
             self.operations: dict[str, Operation] = {}
             self.jobs: dict[str, tuple[str, Json, Operation]] = {}
+            self.ended: dict[str, tuple[str, Json]] = {}
             self.broken.clear()
             self.faults.clear()
             self.scoring_errors.clear()
+            self.job_endings.clear()
             self.scoring_ms.clear()
             self.metrics_missing.clear()
             self.unknown_metrics.clear()
-            self.metrics_out = self.mute = False
+            self.metrics_out = self.mute = self.in_clear = False
             self.upload_rate, self.monitored = 0.0, None
             self.outage = None
             self.calls.clear()
@@ -388,7 +393,10 @@ class Cloud:
     def _workspace(self, _asked: Asked) -> Answer:
         return Answer.of({
             "id": WORKSPACE_ID, "name": WORKSPACE, "location": LOCATION, "identity": {"type": "SystemAssigned"},
-            "type": "Microsoft.MachineLearningServices/workspaces", "properties": {"workspaceId": "w-1"},
+            "type": "Microsoft.MachineLearningServices/workspaces",
+            "properties": {
+                "workspaceId": "w-1", "discoveryUrl": f"{self.base}/discovery", "mlFlowTrackingUri": "azureml://mlflow",
+            },
         })  # fmt: skip
 
     def _operation(self, _asked: Asked, operation: str) -> Answer:
@@ -421,12 +429,13 @@ class Cloud:
     def _endpoint_json(self, name: str) -> Json:
         there, batch = self.endpoints[name], name.startswith("batch/")
         shown: Json = {"traffic": there.shown, "mirrorTraffic": there.copied}
+        scores = self.cluster if self.in_clear or there.body["properties"].get("compute") else self.base
         if batch:
             shown = {"defaults": {"deploymentName": next(iter(there.shown), None)}}
         properties = {
             "properties": {}, **there.body["properties"], **shown,
             "provisioningState": self._endpoint_state(there),
-            "scoringUri": f"{self.base}/{name}/jobs" if batch else f"{self.base}/score/{name}",
+            "scoringUri": f"{self.base}/{name}/jobs" if batch else f"{scores}/score/{name}",
             "swaggerUri": f"{self.base}/swagger/{name}",
         }  # fmt: skip
         identity = there.body.get("identity") or {"type": "SystemAssigned"}
@@ -659,16 +668,31 @@ class Cloud:
             return refused(404, "NotFound", f"there is no deployment {wanted}")
         name = f"batchjob-{len(self.jobs)}"
         self.jobs[name] = (wanted, asked.json, Operation(self.now + self.job_seconds))
+        if self.job_endings:
+            self.ended[name] = self.job_endings.pop(0)
+        elif wanted in self.scoring_errors:
+            self.ended[name] = "Failed", {"code": "UserError", "message": "KeyError: 'bmi'"}
         return Answer.of({"name": name, "id": f"{WORKSPACE_ID}/jobs/{name}", "properties": {}}, 201)
 
     def _job(self, _asked: Asked, job: str) -> Answer:
         if job not in self.jobs:
             return refused(404, "NotFound", f"there is no job {job}")
-        deployment, _, operation = self.jobs[job]
-        ended = "Failed" if deployment in self.scoring_errors else "Completed"
+        _, _, operation = self.jobs[job]
+        ended, _ = self.ended.get(job, ("Completed", {}))
         status = "Running" if operation.state(self.now) == "InProgress" else ended
         properties = {"jobType": "Pipeline", "status": status}
         return Answer.of({"name": job, "id": f"{WORKSPACE_ID}/jobs/{job}", "properties": properties})
+
+    def _discovery(self, _asked: Asked) -> Answer:
+        return Answer.of({"api": self.base})
+
+    def _run(self, asked: Asked, job: str) -> Answer:
+        if not self._authorised(asked):
+            return refused(401, "AuthenticationFailed", "no token of this cloud's resource manager")
+        if job not in self.jobs:
+            return refused(404, "NotFound", f"there is no run {job}")
+        _, error = self.ended.get(job, ("", {}))
+        return Answer.of({"runId": job, **({"error": {"error": error}} if error else {})})
 
     def _metrics(self, asked: Asked, endpoint: str) -> Answer:
         if self.metrics_out:
@@ -886,6 +910,8 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = tuple(
         ),
         ("PATCH", rf"{_EITHER}/deployments/(?P<deployment>[^/]+)", Cloud._tag_deployment),  # noqa: SLF001
         ("GET", rf"{_WS}/jobs/(?P<job>[^/]+)", Cloud._job),  # noqa: SLF001
+        ("GET", r"/discovery", Cloud._discovery),  # noqa: SLF001
+        ("GET", rf"/history/v1.0{_WS}/runs/(?P<job>[^/]+)", Cloud._run),  # noqa: SLF001
         ("POST", r"/batch/(?P<endpoint>[^/]+)/jobs", Cloud._start_job),  # noqa: SLF001
         ("POST", r"/score/(?P<endpoint>[^/]+)", Cloud._score),  # noqa: SLF001
         ("GET", _ASSET, Cloud._list_assets),  # noqa: SLF001

@@ -1,8 +1,7 @@
-"""One cloud for a module's tests, empty for each of them; a deployer that keeps its connections."""
+"""A deployer that keeps its connections, on the cloud of the module."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,32 +9,15 @@ import pytest
 from deployers.azureml.online import AzureOnline
 from tests.azureml import house
 from tests.azureml.cloud import Cloud
+from tests.azureml.fixtures import cloud, models, whole_cloud
 from tests.azureml.house import Bench
 
-
-@pytest.fixture(scope="module")
-def whole_cloud() -> Iterator[Cloud]:
-    made = Cloud()
-    with house.azure(made):
-        yield made
-    assert made.wrong == []
-
-
-@pytest.fixture
-def cloud(whole_cloud: Cloud) -> Cloud:
-    whole_cloud.clear()
-    whole_cloud.be_quick()
-    return whole_cloud
+__all__ = ["cloud", "models", "whole_cloud"]
 
 
 @pytest.fixture(scope="module")
 def online(whole_cloud: Cloud) -> AzureOnline:
     return house.deployer_on(whole_cloud)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture

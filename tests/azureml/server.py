@@ -19,9 +19,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, *, secure: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.cloud = cloud
+        if not secure:
+            return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.num_tickets = 0
         context.load_cert_chain(*certificate())
@@ -69,11 +71,15 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving(cloud: Cloud) -> Iterator[dict[str, str]]:
     """The environment of a process that is to take this cloud for Azure, until the block ends."""
-    server = _Server(cloud)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    base = f"https://127.0.0.1:{server.server_address[1]}"
-    cloud.base = base
+    servers = [_Server(cloud, secure=secure) for secure in (True, False)]
+    threads = [
+        threading.Thread(target=each.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True) for each in servers
+    ]
+    for thread in threads:
+        thread.start()
+    base, cluster = (f"127.0.0.1:{server.server_address[1]}" for server in servers)
+    cloud.base, cloud.cluster = f"https://{base}", f"http://{cluster}"
+    base = cloud.base
     try:
         yield {
             "ARM_CLOUD_METADATA_URL": f"{base}/metadata/endpoints?api-version=2019-05-01",
@@ -83,6 +89,7 @@ def serving(cloud: Cloud) -> Iterator[dict[str, str]]:
             "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
         }
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+        for server, thread in zip(servers, threads, strict=True):
+            server.shutdown()
+            server.server_close()
+            thread.join(10)

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from deployers.azureml.evaluations import AzuremlRuns
-from tests.azureml import house
 from tests.azureml.cloud import Cloud
 from tests.azureml.evaluation_world import NAME, AzuremlWorld
 from tests.contract.evaluator_suite import STRONG, WEAK
@@ -60,14 +59,6 @@ class Bench(AzuremlWorld):
 
     def until(self, progress: Progress) -> None:
         self.wait_until(lambda: self.progress is progress)
-
-
-@pytest.fixture(scope="module")
-def whole_cloud() -> Iterator[Cloud]:
-    made = Cloud()
-    with house.azure(made):
-        yield made
-    assert made.wrong == []
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 import deployers
-from deployers.azureml.scoring import score
+from deployers.azureml import scoring
 from tests.azureml import house
 from tests.azureml.cloud import MOST_DEPLOYMENTS, SHORT, WORKSPACE_ID, Operation
 from tests.azureml.house import Bench
+from tests.dripping import dripping
 from watcher.errors import Conflict, Terminal, Transient, UserError
 from watcher.values import Example, State
 
@@ -268,9 +269,27 @@ def test_a_probe_leaves_no_header_behind_for_later_calls(bench: Bench) -> None:
     assert bench.deployer.probe(one, house.EXAMPLE).version == 1
 
 
-def test_the_key_of_an_endpoint_is_sent_over_https_alone() -> None:
+def test_an_endpoint_of_a_cluster_that_answers_in_clear_is_asked_by_its_own_key(bench: Bench) -> None:
+    bench.target = house.target_at(compute="aks")
+    one = bench.launched(1)
+    probe = bench.deployer.probe(one, house.EXAMPLE)
+    assert (probe.ok, probe.version) == (True, 1), probe
+
+
+@pytest.mark.parametrize("settings", [{}, {"compute": "aks", "auth": "AADToken"}], ids=["managed", "token"])
+def test_no_other_credential_is_sent_in_clear(bench: Bench, settings: dict[str, str]) -> None:
+    bench.cloud.in_clear = True
+    bench.target = house.target_at(**settings)
+    one = bench.launched(1)
     with pytest.raises(Terminal, match="not https"):
-        score("http://127.0.0.1:1/score", "k", "d", house.EXAMPLE)
+        bench.deployer.probe(one, house.EXAMPLE)
+    assert bench.cloud.count("POST /score") == 0
+
+
+def test_an_answer_that_drips_ends_a_probe_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "WHOLE", 0.3)
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n") as uri, pytest.raises(Transient, match=r"0\.3 s"):
+        scoring.score(uri, "k", "d", house.EXAMPLE, in_clear=True)
 
 
 def test_a_live_release_is_refused_by_us_before_azure_is_asked(bench: Bench) -> None:

@@ -11,7 +11,7 @@ import pytest
 from watcher.errors import Conflict, Terminal
 from watcher.naming import release_name
 from watcher.ports import Deployer, Mirroring, mirrors
-from watcher.values import Example, Mirrored, Observed, Release, SeenRelease, State, Target, Version
+from watcher.values import Example, Mirrored, Observed, Release, SeenRelease, State, Target, Traffic, Version
 
 MakeVersion = Callable[[int], Version]
 WaitUntil = Callable[[Callable[[], bool]], None]
@@ -59,7 +59,7 @@ class Bench:
         return self.observe().token
 
 
-class DeployerContract:
+class DeployerFixtures:
     """Override: `deployer`, `target`, `make_version`, `broken_version`, `mend`, `wait_until`, `example`, `traffic`."""
 
     @pytest.fixture
@@ -104,6 +104,10 @@ class DeployerContract:
     @pytest.fixture
     def bench(self, deployer: Deployer, target: Target, wait_until: WaitUntil) -> Bench:
         return Bench(deployer, target, wait_until)
+
+
+class DeployerContract(DeployerFixtures):
+    """What holds of every deployer."""
 
     def test_a_place_that_nothing_was_launched_to_is_empty_and_keeps_its_token(self, bench: Bench) -> None:
         first, second = bench.observe(), bench.observe()
@@ -359,6 +363,43 @@ class DeployerContract:
         bench.launched(make_version(1))
         assert list(bench.deployer.check(replace(bench.target, owner="somebody-else")))
         assert list(bench.deployer.check(replace(bench.target, model="another.model")))
+
+
+class OneRelease(DeployerContract):
+    """For deployers whose places serve one release: what the suite says of several at once is refused."""
+
+    def test_weights_are_absolute(self, bench: Bench, make_version: MakeVersion) -> None:
+        one, two = bench.launched(make_version(1)), bench.launched(make_version(2))
+        for weights in ({one.name: 100}, {two.name: 100}, {one.name: 100}):
+            bench.shift(weights)
+            assert dict(bench.observe().weights) == weights
+        with pytest.raises(Terminal, match="one release"):
+            bench.shift({one.name: 90, two.name: 10})
+        assert dict(bench.observe().weights) == {one.name: 100}
+
+    def test_a_live_release_is_not_retired(self, bench: Bench, make_version: MakeVersion) -> None:
+        one = bench.launched(make_version(1))
+        bench.shift({one.name: 100})
+        with pytest.raises(Conflict):
+            bench.deployer.retire(bench.target, one.name)
+        assert dict(bench.observe().weights) == {one.name: 100}
+
+
+class OneUncounted(OneRelease):
+    """For those among them that tell no figures."""
+
+    @pytest.fixture
+    def traffic(self) -> Callable[[], Any]:
+        return lambda: None
+
+    def test_counts_start_again_with_each_write_of_the_weights(
+        self, bench: Bench, make_version: MakeVersion, traffic: Callable[[], Any]
+    ) -> None:
+        one = bench.launched(make_version(1))
+        bench.shift({one.name: 100})
+        seen = bench.seen(one.name)
+        assert seen is not None
+        assert seen.traffic == Traffic(available=False)
 
 
 class MirroringContract(DeployerContract):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,111 +9,36 @@ import pytest
 from deployers.azureml.batch import AzureBatch
 from tests.azureml import house
 from tests.azureml.cloud import Cloud
-from tests.contract.deployer_suite import Bench, DeployerContract, MakeVersion, WaitUntil
-from watcher.errors import Terminal, Transient
-from watcher.ports import Deployer
-from watcher.values import Example, Target, Version
+from tests.contract.azureml_suite import OnAzure
+from tests.contract.deployer_suite import Bench, MakeVersion, OneUncounted
+from watcher.errors import Transient
+from watcher.values import Example, Probe, Target
 
 pytestmark = pytest.mark.slow
 DATA = "azureml://datastores/workspaceblobstore/paths/sample/"
 
 
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    made = Cloud()
-    with house.azure(made):
-        yield made
-    assert made.wrong == []
-
-
-@pytest.fixture(scope="module")
-def one_deployer(cloud: Cloud) -> AzureBatch:
-    return AzureBatch(None, clock=cloud.clock, sleep=cloud.sleep)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
-
-
-class Fixtures:
-    """What the suite and the tests beside it are given."""
+class OnBatch(OnAzure):
+    kind = AzureBatch
 
     @pytest.fixture
-    def bench(self, deployer: Deployer, target: Target, wait_until: WaitUntil) -> Bench:
-        return Bench(deployer, target, wait_until)
+    def target(self) -> Target:
+        return house.batch_target_at(probe_data=DATA)
 
-    @pytest.fixture
-    def deployer(self, cloud: Cloud, one_deployer: AzureBatch) -> Deployer:
-        cloud.clear()
-        cloud.be_quick()
-        return one_deployer
+
+@pytest.mark.long
+class TestAzureBatch(OnBatch, OneUncounted):
+    """The suite runs at every change on the online endpoints, which have all but a few lines in common with these."""
 
     @pytest.fixture
     def target(self) -> Target:
         return house.batch_target_at()
 
-    @pytest.fixture
-    def make_version(self, models: Path) -> MakeVersion:
-        return lambda number: house.version_of(number, house.model_files(models, number))
 
-    @pytest.fixture
-    def broken_version(self, cloud: Cloud, deployer: Deployer, make_version: MakeVersion) -> Version:
-        cloud.broken["9"] = {"code": "BadImage", "message": "the image cannot be built"}
-        return make_version(9)
-
-    @pytest.fixture
-    def mend(self, cloud: Cloud) -> Callable[[], object]:
-        return cloud.broken.clear
-
-    @pytest.fixture
-    def wait_until(self, cloud: Cloud) -> WaitUntil:
-        return house.waiting(cloud)
-
-    @pytest.fixture
-    def example(self) -> Example:
-        return house.EXAMPLE
-
-    @pytest.fixture
-    def traffic(self) -> Callable[[], Any]:
-        return lambda: None
-
-
-@pytest.mark.long
-class TestAzureBatch(Fixtures, DeployerContract):
-    """The suite runs at every change on the online endpoints, which have all but a few lines in common with these."""
-
-    def test_weights_are_absolute(self, bench: Bench, make_version: MakeVersion) -> None:
-        one, two = bench.launched(make_version(1)), bench.launched(make_version(2))
-        for name in (one.name, two.name, one.name):
-            bench.shift({name: 100})
-            assert dict(bench.observe().weights) == {name: 100}
-        with pytest.raises(Terminal, match="one default"):
-            bench.shift({one.name: 90, two.name: 10})
-        assert dict(bench.observe().weights) == {one.name: 100}
-
-    def test_a_live_release_is_not_retired(self, bench: Bench, make_version: MakeVersion) -> None:
-        one = bench.launched(make_version(1))
-        bench.shift({one.name: 100})
-        with pytest.raises(Exception, match="live"):
-            bench.deployer.retire(bench.target, one.name)
-        assert bench.seen(one.name) is not None
-
-    def test_counts_start_again_with_each_write_of_the_weights(
-        self, bench: Bench, make_version: MakeVersion, traffic: Callable[[], Any]
-    ) -> None:
-        one = bench.launched(make_version(1))
-        bench.shift({one.name: 100})
-        seen = bench.seen(one.name)
-        assert seen is not None
-        assert seen.traffic.requests == 0
-
-
-class TestBatchProbes(Fixtures):
+class TestBatchProbes(OnBatch):
     def test_a_probe_scores_the_sample_by_a_job_of_the_release_that_nobody_waits_for(
         self, bench: Bench, make_version: MakeVersion, cloud: Cloud, example: Example
     ) -> None:
-        bench.target = house.batch_target_at(probe_data=DATA)
         one, two = bench.launched(make_version(1)), bench.launched(make_version(2))
         bench.shift({one.name: 100})
         for _ in range(3):
@@ -128,15 +51,65 @@ class TestBatchProbes(Fixtures):
         assert deployment == two.name
         assert body["properties"]["InputData"]["data"] == {"JobInputType": "UriFolder", "Uri": DATA}
 
-    def test_a_job_that_fails_fails_the_probe(
+    def test_a_job_that_the_model_fails_fails_the_probe_for_good_in_its_own_words(
         self, bench: Bench, make_version: MakeVersion, cloud: Cloud, example: Example
     ) -> None:
-        bench.target = house.batch_target_at(probe_data=DATA)
         one = bench.launched(make_version(1))
         cloud.scoring_errors[one.name] = 500
         with pytest.raises(Transient):
             bench.deployer.probe(one, example)
         cloud.sleep(400)
-        probe = bench.deployer.probe(one, example)
-        assert not probe.ok
-        assert "Failed" in probe.detail
+        for _ in range(2):
+            probe = bench.deployer.probe(one, example)
+            assert (probe.ok, probe.version) == (False, 1)
+            assert "Failed (UserError: KeyError: 'bmi')" in probe.detail
+        assert len(cloud.jobs) == 1
+
+    @pytest.mark.parametrize(
+        "ending",
+        [
+            ("Canceled", {}),
+            ("NotResponding", {}),
+            ("Failed", {"code": "ServiceError", "message": "the store hiccups"}),
+            ("Failed", {"code": "UserError", "innerError": {"code": "PreemptionError"}, "message": "pre-empted"}),
+        ],
+        ids=["cancelled", "silent", "service", "pre-empted"],
+    )
+    def test_a_job_that_says_nothing_of_the_model_is_followed_by_another_and_not_for_ever(
+        self, bench: Bench, make_version: MakeVersion, cloud: Cloud, example: Example, ending: tuple[str, Any]
+    ) -> None:
+        one = bench.launched(make_version(1))
+        cloud.job_endings = [ending] * 5
+
+        def next_look() -> Probe | str:
+            try:
+                return bench.deployer.probe(one, example)
+            except Transient as error:
+                return str(error)
+            finally:
+                cloud.sleep(400)
+
+        looks = [next_look() for _ in range(4)]
+        assert [isinstance(look, str) for look in looks] == [True, True, True, False]
+        last = looks[-1]
+        assert isinstance(last, Probe)
+        assert (last.ok, len(cloud.jobs)) == (False, 3)
+        assert f"3 jobs scored nothing; job batchjob-2: {ending[0]}" in last.detail
+        assert ending[1].get("message", "") in last.detail
+        looks = [next_look() for _ in range(4)]
+        assert isinstance(looks[-1], Probe)
+        assert looks[-1].ok, "a later look is not bound by what an earlier one met"
+        assert len(cloud.jobs) == 6
+
+    def test_a_job_that_is_gone_is_followed_by_another(
+        self, bench: Bench, make_version: MakeVersion, cloud: Cloud, example: Example
+    ) -> None:
+        one = bench.launched(make_version(1))
+        with pytest.raises(Transient):
+            bench.deployer.probe(one, example)
+        lost = cloud.jobs.pop("batchjob-0")
+        cloud.jobs["another"] = lost
+        with pytest.raises(Transient, match="gone; another one scores"):
+            bench.deployer.probe(one, example)
+        cloud.sleep(400)
+        assert bench.deployer.probe(one, example).ok

@@ -6,13 +6,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.contract.deployer_suite import Bench, DeployerContract, MakeVersion, WaitUntil
+from tests.contract.deployer_suite import Bench, MakeVersion, OneUncounted, WaitUntil
 from tests.plugin import world
-from watcher.errors import Conflict, Terminal
 from watcher.ports import Deployer
 from watcher.values import Example, Target, Version
 
@@ -25,9 +23,7 @@ def zygote() -> Iterator[world.Zygote]:
         yield made
 
 
-class TestMlflowPlugin(DeployerContract):
-    """A deployment serves one release and tells no figures, so what the suite says of several is refused."""
-
+class TestMlflowPlugin(OneUncounted):
     @pytest.fixture
     def deployer(self, zygote: world.Zygote, monkeypatch: pytest.MonkeyPatch) -> Deployer:
         world.installed(monkeypatch)
@@ -58,35 +54,6 @@ class TestMlflowPlugin(DeployerContract):
     @pytest.fixture
     def example(self) -> Example:
         return world.EXAMPLE
-
-    @pytest.fixture
-    def traffic(self) -> Callable[[], Any]:
-        return lambda: None
-
-    def test_weights_are_absolute(self, bench: Bench, make_version: MakeVersion) -> None:
-        one, two = bench.launched(make_version(1)), bench.launched(make_version(2))
-        for weights in ({one.name: 100}, {two.name: 100}, {one.name: 100}):
-            bench.shift(weights)
-            assert dict(bench.observe().weights) == weights
-        with pytest.raises(Terminal, match="one release"):
-            bench.shift({one.name: 90, two.name: 10})
-        assert dict(bench.observe().weights) == {one.name: 100}
-
-    def test_a_live_release_is_not_retired(self, bench: Bench, make_version: MakeVersion) -> None:
-        one = bench.launched(make_version(1))
-        bench.shift({one.name: 100})
-        with pytest.raises(Conflict):
-            bench.deployer.retire(bench.target, one.name)
-        assert dict(bench.observe().weights) == {one.name: 100}
-
-    def test_counts_start_again_with_each_write_of_the_weights(
-        self, bench: Bench, make_version: MakeVersion, traffic: Callable[[], Any]
-    ) -> None:
-        one = bench.launched(make_version(1))
-        bench.shift({one.name: 100})
-        seen = bench.seen(one.name)
-        assert seen is not None
-        assert not seen.traffic.available
 
     def test_check_finds_nothing_wrong_with_a_place_that_is_free_or_ours(
         self, bench: Bench, make_version: MakeVersion

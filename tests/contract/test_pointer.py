@@ -18,10 +18,10 @@ import deployers
 from deployers.pointer import PointerDeployer
 from scoring.delta.stream import Stream
 from tests.azurite import Azurite
-from tests.contract.deployer_suite import Bench, DeployerContract, MakeVersion, WaitUntil
+from tests.contract.deployer_suite import Bench, MakeVersion, OneRelease, WaitUntil
 from tests.scoring import world
 from tests.scoring.stores import in_store
-from watcher.errors import Conflict, Terminal
+from watcher.errors import Terminal
 from watcher.ports import Deployer
 from watcher.values import Example, Identity, Kind, State, Status, Target, Version
 
@@ -37,26 +37,6 @@ def version_of(number: int, artifacts: Path) -> Version:
 def target_at(pointer: str, **settings: Any) -> Target:
     full = {"pointer": pointer, **settings}
     return Target("live", "stream", Kind.STREAM, "prod.model", "tests", deployers.place("stream", full), full)
-
-
-class OneRelease(DeployerContract):
-    """A pointer names one release, so what the suite says of several at once is refused, and the rest holds."""
-
-    def test_weights_are_absolute(self, bench: Bench, make_version: MakeVersion) -> None:
-        one, two = bench.launched(make_version(1)), bench.launched(make_version(2))
-        for weights in ({one.name: 100}, {two.name: 100}, {one.name: 100}):
-            bench.shift(weights)
-            assert dict(bench.observe().weights) == weights
-        with pytest.raises(Terminal, match="one release"):
-            bench.shift({one.name: 90, two.name: 10})
-        assert dict(bench.observe().weights) == {one.name: 100}
-
-    def test_a_live_release_is_not_retired(self, bench: Bench, make_version: MakeVersion) -> None:
-        one = bench.launched(make_version(1))
-        bench.shift({one.name: 100})
-        with pytest.raises(Conflict):
-            bench.deployer.retire(bench.target, one.name)
-        assert dict(bench.observe().weights) == {one.name: 100}
 
 
 class TestOnDisk(OneRelease):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deployers.mlflow_plugin import REFUSED, PluginDeployer
+from deployers.mlflow_plugin.names import own
 from tests.contract.deployer_suite import Bench
 from tests.plugin import world
 from tests.plugin.world import Patient, Zygote, calls, deployed, elsewhere, eventually, model, target_at
@@ -50,7 +53,16 @@ def at_work(target: Target) -> list[int]:
 def kill(target: Target) -> None:
     (process,) = at_work(target)
     os.kill(process, signal.SIGKILL)
-    eventually(lambda: not at_work(target))
+    eventually(lambda: is_over(process))
+
+
+def is_over(process: int) -> bool:
+    """Whether all that it had open is closed: its lock is, by the time that it is gone or a zombie."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return True
+    return told.rpartition(")")[2].split()[0] in "ZX"
 
 
 def test_no_verb_waits_for_a_plugin_that_blocks(tmp_path: Path, bench: Bench) -> None:
@@ -67,7 +79,8 @@ def test_no_verb_waits_for_a_plugin_that_blocks(tmp_path: Path, bench: Bench) ->
     assert time.monotonic() - began < 2.0
     blocked.unlink()
     eventually(lambda: bench.state(release.name) is State.READY)
-    assert [call for call in calls(bench.target) if call.startswith("create")] == [f"create {release.name}"]
+    created = [call for call in calls(bench.target) if call.startswith("create")]
+    assert created == [f"create {own(bench.target, release.name)}"]
 
 
 def test_a_launch_that_was_killed_in_the_middle_is_launched_again_and_ends_whole(
@@ -79,14 +92,15 @@ def test_a_launch_that_was_killed_in_the_middle_is_launched_again_and_ends_whole
     release = bench.release(model(tmp_path, 1))
     blocked = block(target, "wait")
     bench.deployer.launch(release)
-    eventually(lambda: release.name in deployed(target))
+    there = own(target, release.name)
+    eventually(lambda: there in deployed(target))
     kill(target)
     blocked.unlink()
-    assert deployed(target) == {release.name: ""}, "half of it is there"
+    assert deployed(target) == {there: ""}, "half of it is there"
     assert bench.seen(release.name) is None
     bench.deployer.launch(release)
     eventually(lambda: bench.state(release.name) is State.READY)
-    assert deployed(target) == {release.name: release.version.artifact_uri}
+    assert deployed(target) == {there: release.version.artifact_uri}
     assert capfd.readouterr() == ("", ""), "the plugin printed"
 
 
@@ -145,7 +159,7 @@ def test_a_switch_that_the_plugin_refuses_fails_its_release_in_the_plugins_words
 
 def test_what_serves_needs_no_second_deployment(tmp_path: Path, bench: Bench) -> None:
     one = bench.launched(model(tmp_path, 1))
-    assert set(deployed(bench.target)) == {one.name}
+    assert set(deployed(bench.target)) == {own(bench.target, one.name)}
     bench.shift({one.name: 100})
     assert deployed(bench.target) == {"churn": one.version.artifact_uri}
     assert bench.deployer.probe(one, world.EXAMPLE).ok
@@ -157,7 +171,7 @@ def test_a_release_that_served_before_is_probed_by_a_deployment_of_its_own_again
     bench.shift({two.name: 100})
     assert set(deployed(bench.target)) == {"churn"}
     assert bench.deployer.probe(one, world.EXAMPLE).ok
-    assert f"predict {one.name}" in calls(bench.target)
+    assert f"predict {own(bench.target, one.name)}" in calls(bench.target)
 
 
 def test_a_probe_that_the_plugin_cannot_answer_says_why_and_the_next_asks_anew(tmp_path: Path, bench: Bench) -> None:
@@ -174,7 +188,7 @@ def test_a_deployment_that_somebody_deletes_is_missed(tmp_path: Path, zygote: Zy
     bench = Bench(Patient(run=zygote, clock=lambda: time.time() + ahead), target_at(tmp_path), eventually)
     one, two = bench.launched(model(tmp_path, 1)), bench.launched(model(tmp_path, 2))
     bench.shift({one.name: 100})
-    for name in ("churn", two.name):
+    for name in ("churn", own(bench.target, two.name)):
         (elsewhere(bench.target) / "deployments" / f"{name}.json").unlink()
     ahead = 120.0
     eventually(lambda: dict(bench.observe().weights) == {})
@@ -183,10 +197,10 @@ def test_a_deployment_that_somebody_deletes_is_missed(tmp_path: Path, zygote: Zy
     assert deployed(bench.target) == {"churn": one.version.artifact_uri}
 
 
-def by_hand(target: Target) -> None:
+def by_hand(target: Target, name: str = "churn") -> None:
     there = elsewhere(target) / "deployments"
-    there.mkdir()
-    (there / "churn.json").write_text('{"name": "churn", "model_uri": "by hand"}')
+    there.mkdir(exist_ok=True)
+    (there / f"{name}.json").write_text(json.dumps({"name": name, "model_uri": "by hand"}))
 
 
 def test_a_deployment_made_by_hand_is_touched_only_once_it_is_lent(tmp_path: Path, bench: Bench) -> None:
@@ -206,6 +220,91 @@ def test_a_deployment_made_by_hand_is_touched_only_once_it_is_lent(tmp_path: Pat
         bench.shift({})
     bench.shift({one.name: 100})
     assert deployed(bench.target)["churn"] == one.version.artifact_uri
+    with pytest.raises(Terminal, match="not deleted"):
+        bench.shift({})
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_deployment_made_by_hand_since_the_plugin_was_last_asked_is_not_overwritten(
+    tmp_path: Path, bench: Bench, *, emptied: bool
+) -> None:
+    one = bench.launched(model(tmp_path, 1))
+    if emptied:
+        bench.shift({one.name: 100})
+        bench.shift({})
+    by_hand(bench.target)
+    bench.shift({one.name: 100})
+    met = bench.observe()
+    assert deployed(bench.target)["churn"] == "by hand"
+    assert (dict(met.weights), met.adopted, bench.state(one.name)) == ({"churn": 100}, False, State.READY)
+    with pytest.raises(Conflict, match="made by hand"):
+        bench.shift({one.name: 100})
+    bench.deployer.adopt(bench.target, model(tmp_path, 7))
+    bench.shift({one.name: 100})
+    assert dict(bench.observe().weights) == {one.name: 100}
+    assert deployed(bench.target)["churn"] == one.version.artifact_uri
+
+
+def test_a_deployment_that_somebody_deletes_and_makes_anew_is_theirs(tmp_path: Path, zygote: Zygote) -> None:
+    ahead = 0.0
+    bench = Bench(Patient(run=zygote, clock=lambda: time.time() + ahead), target_at(tmp_path), eventually)
+    one = bench.launched(model(tmp_path, 1))
+    bench.shift({one.name: 100})
+    (elsewhere(bench.target) / "deployments" / "churn.json").unlink()
+    ahead = 120.0
+    eventually(lambda: dict(bench.observe().weights) == {})
+    by_hand(bench.target)
+    ahead = 240.0
+    eventually(lambda: not bench.observe().adopted)
+    with pytest.raises(Conflict, match="made by hand"):
+        bench.shift({one.name: 100})
+    with pytest.raises(Conflict, match="made by hand"):
+        bench.shift({})
+    assert deployed(bench.target)["churn"] == "by hand"
+
+
+@pytest.mark.parametrize("when", ["before the plugin was asked", "since", "while a launch was killed"])
+def test_a_deployment_of_a_releases_name_that_is_not_ours_is_neither_overwritten_nor_deleted(
+    tmp_path: Path, bench: Bench, when: str
+) -> None:
+    release = bench.release(model(tmp_path, 1))
+    there = own(bench.target, release.name)
+    if when == "since":
+        bench.observe()
+    if when == "while a launch was killed":
+        bench.observe()
+        blocked = block(bench.target, "list")
+        bench.deployer.launch(release)
+        eventually(lambda: bool(at_work(bench.target)))
+        kill(bench.target)
+        blocked.unlink()
+    by_hand(bench.target, there)
+    with pytest.raises(Conflict, match=f"{there} is there"):
+        eventually(lambda: bool(bench.deployer.launch(release)))  # type: ignore[func-returns-value]
+    assert bench.seen(release.name) is None
+    bench.deployer.retire(bench.target, release.name)
+    assert deployed(bench.target) == {there: "by hand"}
+    assert not [call for call in calls(bench.target) if call.endswith(there)]
+
+
+def test_watchers_that_share_a_plugin_never_meet_in_a_deployment(tmp_path: Path, zygote: Zygote) -> None:
+    mine = target_at(tmp_path)
+    others = replace(mine, owner="others", settings={**mine.settings, "state": str(tmp_path / "theirs")})
+    here, there = (Bench(Patient(run=zygote), target, eventually) for target in (mine, others))
+    version = model(tmp_path, 1)
+    one, theirs = here.launched(version), there.launched(version)
+    assert len(deployed(mine)) == 2
+    here.deployer.retire(mine, one.name)
+    eventually(lambda: len(deployed(mine)) == 1)
+    assert there.deployer.probe(theirs, world.EXAMPLE).ok
+    there.shift({theirs.name: 100})
+    again = here.launched(version)
+    with contextlib.suppress(Conflict):
+        here.shift({again.name: 100})
+    with pytest.raises(Conflict, match="made by hand"):
+        here.shift({again.name: 100})
+    assert dict(there.observe().weights) == {theirs.name: 100}
+    assert deployed(mine)["churn"] == version.artifact_uri
 
 
 def test_a_retirement_that_the_plugin_refuses_is_told_and_tried_again(tmp_path: Path, bench: Bench) -> None:
@@ -221,7 +320,7 @@ def test_a_retirement_that_the_plugin_refuses_is_told_and_tried_again(tmp_path: 
     def gone() -> bool:
         with contextlib.suppress(Transient):
             bench.deployer.retire(bench.target, one.name)
-        return one.name not in deployed(bench.target)
+        return own(bench.target, one.name) not in deployed(bench.target)
 
     eventually(gone)
 
