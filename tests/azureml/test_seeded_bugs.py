@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 import requests
 
-from deployers.azureml import endpoints, marks, metrics
+from deployers.azureml import endpoints, marks, metrics, scoring
 from deployers.azureml.azure import Azure
 from deployers.azureml.marks import EndpointMarks
 from deployers.azureml.online import AzureOnline
@@ -100,13 +100,12 @@ def _counts_from_the_beginning() -> Any:
 
 
 def _asks_whoever_has_the_traffic() -> Any:
-    post = requests.post
+    post = scoring._post  # noqa: SLF001 - the bug is put into it
 
-    def without(uri: str, headers: Mapping[str, str], **more: Any) -> Any:
-        kept = {key: value for key, value in headers.items() if key != "azureml-model-deployment"}
-        return post(uri, headers=kept, **more)
+    def without(uri: str, body: bytes, headers: dict[str, str]) -> Any:
+        return post(uri, body, {key: value for key, value in headers.items() if key != scoring.DEPLOYMENT})
 
-    return (patch.object(requests, "post", without),)
+    return (patch.object(scoring, "_post", without),)
 
 
 def _deletes_what_serves() -> Any:
