@@ -34,8 +34,6 @@ from watcher.values import (
 
 MOST_VERSIONS = 1_000
 """Versions that the listing of one wake-up shows: the newest. Older ones without a verdict are read in turn."""
-NEAR = 8
-"""Marked versions at most so far below what is settled come with the listing of new ones, not by a get of their own."""
 MOST_READ = 100
 """Direct gets of one wake-up beside those of marked versions; the rest follows at the next."""
 MOST_JUDGED = 100
@@ -155,10 +153,7 @@ class _Reading:
         if marks.crown is None:
             # Nothing tells a model that was created again from the one before it: what was settled is looked at again.
             settled = min(settled, first_look(marks, marks.newest))
-        above = min([settled, *(number - 1 for number in self._marked if 0 <= settled - number < NEAR)])
-        for version in self._registry.versions(marks.name, above, MOST_VERSIONS):
-            if version.number > settled or version.rejudge or version.number in self._marked:
-                found[version.number] = version
+        found.update({v.number: v for v in self._registry.versions(marks.name, settled, MOST_VERSIONS)})
         self.newest = max([marks.newest, *found])
         for number in self._marked:
             if number not in found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tests.loop.world import World, to_weight
-from watcher.gather import NEAR
 from watcher.values import Call
 
 
@@ -39,24 +38,3 @@ def test_a_release_that_was_lost_is_asked_again_with_the_example_read_again() ->
     world.registry.calls.clear()
     to_weight(world, version, 10)
     assert _read(world) == [version]
-
-
-def test_a_wake_up_reads_the_marks_and_one_listing_while_what_is_marked_is_near() -> None:
-    world = World()
-    _nominated(world)
-    world.rest()
-    world.registry.calls.clear()
-    world.wake(world.worker())
-    assert [verb for verb, *_ in world.registry.calls] == ["read", "versions"]
-
-
-def test_a_marked_version_that_the_listing_does_not_reach_is_read_by_itself() -> None:
-    world = World()
-    champion = world.crowned()
-    for _ in range(NEAR + 1):
-        world.train(0.1)
-    world.rest()
-    world.registry.calls.clear()
-    world.wake(world.worker())
-    assert [call[2] for call in world.registry.calls if call[0] == "version"] == [champion]
-    assert world.champion() == champion
