@@ -57,12 +57,16 @@ def kill(target: Target) -> None:
 
 
 def is_over(process: int) -> bool:
-    """Whether all that it had open is closed: its lock is, by the time that it is gone or a zombie."""
+    """Whether all that it had open is closed, its lock too: each of its threads is gone, or it is a zombie without any.
+
+    The first thread is a zombie as soon as it has ended itself, while others still have the files.
+    """
     try:
+        threads = list(Path(f"/proc/{process}/task").iterdir())
         told = Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return True
-    return told.rpartition(")")[2].split()[0] in "ZX"
+    return len(threads) <= 1 and told.rpartition(")")[2].split()[0] in "ZX"
 
 
 def test_no_verb_waits_for_a_plugin_that_blocks(tmp_path: Path, bench: Bench) -> None:
