@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ from scoring import runs
 from scoring.errors import OUTPUT, USAGE, Stop
 from scoring.pointer import Release
 from scoring.report import RUNNING, Report, Wrote
-from scoring.runs import Manifest
+from scoring.runs import Making, Manifest
 
 Make = Callable[[Release, str], Manifest | None]
 """Makes the folder of a run that is so named; None where another one of the same name came first."""
@@ -81,6 +82,40 @@ def kept(options: Options, names: Sequence[str]) -> list[str]:
     if lost := [column for column in options.partition_by if column not in keep]:
         raise Stop(USAGE, f"What the folder is partitioned by must go along too: {', '.join(lost)}.")
     return keep
+
+
+def published(
+    made: Making,
+    options: Options,
+    release: Release,
+    name: str,
+    *,
+    input_version: int,
+    rows: int,
+    schema: Mapping[str, str],
+    began: float,
+) -> Manifest | None:
+    """Make a written run visible under its manifest, which is given back; None where another one came first."""
+    now = time.time()
+    manifest = Manifest(
+        run=name,
+        model=release.model,
+        version=release.version,
+        key=release.key,
+        release=release.name,
+        uri=release.uri,
+        input=options.input,
+        input_version=input_version,
+        rows=rows,
+        schema=schema,
+        files=made.names(),
+        seconds=round(now - began, 3),
+        at=now,
+        since=options.since,
+        where=options.where,
+        partitioned_by=options.partition_by,
+    )
+    return manifest if made.publish(manifest) else None
 
 
 def moment(text: str) -> datetime:

@@ -50,13 +50,16 @@ class Source:
             raise Terminal(f"there is no MLmodel in {self.where}: it is not a model of MLflow")
         return found
 
-    def local(self, path: str) -> Path | None:
-        """The file itself where the store is a folder of this machine, None where it must be fetched."""
-        with _from_store(f"read {path} of the model in {self.where}"):
+    def folder(self, wanted: str = "files") -> Path | None:
+        """Where the files lie if the store is a folder of this machine, None where each must be fetched.
+
+        `wanted`: what is looked for, as an error has it.
+        """
+        with _from_store(f"read {wanted} of the model in {self.where}"):
             from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
             repository = self._repository()
-            return Path(repository.artifact_dir) / path if isinstance(repository, LocalArtifactRepository) else None
+            return Path(repository.artifact_dir) if isinstance(repository, LocalArtifactRepository) else None
 
     def download(self, path: str, into: Path) -> Path:
         """A copy of one file below `into`; takes as long as it takes."""
@@ -143,10 +146,12 @@ class _Fetch(threading.Thread):
 
 def one_file(source: Source, path: str, scratch: Path) -> Path:
     """A small file, at once. Raises Terminal where there is none."""
-    here = source.local(path)
-    if here is not None and not here.is_file():
+    here = source.folder(path)
+    if here is None:
+        return source.download(path, scratch)
+    if not (here / path).is_file():
         raise Terminal(f"there is no {path} in {source.where}")
-    return here or source.download(path, scratch)
+    return here / path
 
 
 def _folder(source: Source) -> Path:

@@ -29,15 +29,13 @@ def copy(source: Source, store: Store, folder: str, left: Callable[[], float], m
     there = store.sizes(folder)
     missing = [path for path in sorted(sizes) if path not in there or sizes[path] not in (0, there[path])]
     counted = _Slice(left, total, total - sum(sizes[path] for path in missing))
+    here = source.folder()
     for path in missing:
-        file = source.local(path)
-        fetched = file is None
-        if file is None:
-            file = FETCHES.file(source, path, sizes[path], left())
+        file = here / path if here is not None else FETCHES.file(source, path, sizes[path], left())
         if file is None or not store.upload(f"{folder}/{path}", file, counted.go_on):
             raise counted.under_way
         counted.sent(sizes[path])
-        if fetched:
+        if here is None:
             file.unlink(missing_ok=True)
     FETCHES.forget(source)
 

@@ -163,10 +163,10 @@ class AzureEndpoints(abc.ABC):
         """Write live traffic and what is mirrored to a release of ours; copies to what is not ours stay as they are."""
         kept = {each: share for each, share in self._copies(found).items() if each not in (mine.mirror, *traffic)}
         copies = {**kept, **(mirror or {})}
-        moved = replace(mine, mirror=next(iter(mirror or {}), "")).moved(_shares(traffic, copies), self._clock())
+        wanted = _shares(traffic, copies)
+        moved = replace(mine, mirror=next(iter(mirror or {}), "")).moved(wanted, self._clock())
         body = self._endpoint_body(found, traffic=traffic, copies=copies, tags=moved.written(tags_of(found)))
         self._write(azure, name, lambda: azure.put_endpoint(self.family, name, body))
-        wanted = _shares(traffic, copies)
         self._read_back(lambda: self._shares(azure.endpoint(self.family, name) or {}) == wanted)
 
     def retire(self, target: Target, name: str) -> None:

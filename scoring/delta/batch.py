@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from scoring import runs
-from scoring.batches import Make, Options, carried_out, kept, moment
+from scoring.batches import Make, Options, carried_out, kept, moment, published
 from scoring.delta.source import Source, position
 from scoring.errors import INPUT, OUTPUT, USAGE, Stop, sentence
 from scoring.model import Scorer, load
@@ -63,25 +63,16 @@ def _make(options: Options, table: Any, release: Release, name: str) -> Manifest
     with runs.making(options.output, name) as made:
         out = first.schema if first is not None else scorer.out_schema(schema, keep)
         _write(made, out, _chain(first, batches), options.partition_by)
-        manifest = Manifest(
-            run=name,
-            model=release.model,
-            version=release.version,
-            key=release.key,
-            release=release.name,
-            uri=release.uri,
-            input=options.input,
+        return published(
+            made,
+            options,
+            release,
+            name,
             input_version=int(table.version()),
             rows=counted[0],
             schema={field.name: str(field.type) for field in out},
-            files=made.names(),
-            seconds=round(time.time() - began, 3),
-            at=time.time(),
-            since=options.since,
-            where=options.where,
-            partitioned_by=options.partition_by,
+            began=began,
         )
-        return manifest if made.publish(manifest) else None
 
 
 def _rows(options: Options, table: Any) -> tuple[Iterator[Any], Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from scoring import documents, runs
 from scoring import pointer as pointers
-from scoring.batches import Make, carried_out, kept, moment
+from scoring.batches import Make, carried_out, kept, moment, published
 from scoring.batches import Options as Common
 from scoring.errors import INPUT, USAGE, Stop
 from scoring.model import NUMBER
@@ -112,25 +112,16 @@ def _make(spark: Any, options: Options, version: int, release: Release, name: st
     scored = answering.scored(frame, keep, time.time_ns() // 1_000, options.env_manager)
     with runs.making(options.output, name) as made:
         rows = _write(scored, made, options, name)
-        manifest = Manifest(
-            run=name,
-            model=release.model,
-            version=release.version,
-            key=release.key,
-            release=release.name,
-            uri=release.uri,
-            input=options.input,
+        return published(
+            made,
+            options,
+            release,
+            name,
             input_version=version,
             rows=rows,
             schema={one.name: str(one.type) for one in to_arrow(scored)},
-            files=made.names(),
-            seconds=round(time.time() - began, 3),
-            at=time.time(),
-            since=options.since,
-            where=options.where,
-            partitioned_by=options.partition_by,
+            began=began,
         )
-        return manifest if made.publish(manifest) else None
 
 
 def _write(scored: Any, made: Making, options: Options, name: str) -> int:

@@ -97,17 +97,9 @@ class AzureWorld(MlflowWorld):
         """One more file of a version."""
         self.plane.stored[self.runs[name, version][0]][f"model/{file}"] = content
 
-    def set_alias(self, name: str, alias: str, version: int) -> None:
-        if self.plane.aliases:
-            super().set_alias(name, alias, version)
-        else:
-            self.client.set_registered_model_tag(name, f"watcher.{alias}", str(version))
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        if self.plane.aliases:
-            super().delete_alias(name, alias)
-        else:
-            self.client.delete_registered_model_tag(name, f"watcher.{alias}")
+    @property
+    def aliases(self) -> bool:
+        return self.plane.aliases
 
     def delete_model(self, name: str) -> None:
         """By other means: MLflow's client is refused that."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -48,6 +51,50 @@ def race(ledgers: list[Ledger], wins: int) -> list[str]:
     with ThreadPoolExecutor(len(ledgers)) as threads:
         won = threads.map(lambda ledger: save_often(ledger, "race", wins), ledgers)
         return [revision for revisions in won for revision in revisions]
+
+
+def assert_each_revision_is_won_once(
+    opens: Callable[..., Ledger], about: tuple[Any, ...], wins: int, after: Ledger
+) -> None:
+    """Two processes, each of which opens the ledger by itself, save the same record until each has won so often."""
+    spawn = multiprocessing.get_context("spawn")
+    answers = spawn.SimpleQueue()
+    workers = [spawn.Process(target=_save_elsewhere, args=(opens, about, wins, answers)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    won = [revision for _ in workers for revision in answers.get()]
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    stored = after.load("race")
+    assert stored is not None
+    assert stored.body == {"number": 2 * wins}
+    assert stored.revision in won
+    assert len(set(won)) == 2 * wins
+    assert [line.version for line in after.history(newest_first=False)] == list(range(1, 2 * wins + 1))
+
+
+def _save_elsewhere(
+    opens: Callable[..., Ledger], about: tuple[Any, ...], wins: int, answers: multiprocessing.SimpleQueue[list[str]]
+) -> None:
+    answers.put(save_often(opens(*about), "race", wins))
+
+
+def assert_a_forked_child_does_no_harm(ledger: Ledger) -> None:
+    """A child saves through what its parent had opened, and the parent goes on from there."""
+    first = ledger.save("m", {"n": 1}, None)
+    child = os.fork()
+    if not child:
+        try:
+            ledger.save("m", {"n": 2}, first)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    stored = ledger.load("m")
+    assert stored is not None
+    assert stored.body == {"n": 2}
+    ledger.save("m", {"n": 3}, stored.revision)
 
 
 def save_often(ledger: Ledger, key: str, wins: int) -> list[str]:

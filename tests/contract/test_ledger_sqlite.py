@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import signal
 import subprocess
@@ -14,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.ledger_suite import LedgerSuite, race, save_often
+from tests.contract.ledger_suite import (
+    LedgerSuite,
+    assert_a_forked_child_does_no_harm,
+    assert_each_revision_is_won_once,
+    race,
+)
 from watcher.ledger.sqlite import SqliteLedger
 
 spawn = multiprocessing.get_context("spawn")
@@ -31,27 +35,9 @@ class TestSqliteLedger(LedgerSuite):
     pass
 
 
-def _save_often(path: Path, wins: int, answers: multiprocessing.SimpleQueue[list[str]]) -> None:
-    answers.put(save_often(SqliteLedger(path), "race", wins))
-
-
 def test_one_of_two_racing_processes_wins_each_revision(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    answers = spawn.SimpleQueue()
-    workers = [spawn.Process(target=_save_often, args=(path, 200, answers)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    won = [revision for _ in workers for revision in answers.get()]
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
-    after = SqliteLedger(path)
-    stored = after.load("race")
-    assert stored is not None
-    assert stored.body == {"number": 400}
-    assert stored.revision in won
-    assert len(set(won)) == 400
-    assert [line.version for line in after.history(newest_first=False)] == list(range(1, 401))
+    assert_each_revision_is_won_once(SqliteLedger, (path,), 200, SqliteLedger(path))
 
 
 def test_several_handles_of_one_process_share_the_file(tmp_path: Path) -> None:
@@ -64,19 +50,7 @@ def test_several_handles_of_one_process_share_the_file(tmp_path: Path) -> None:
 
 
 def test_a_child_that_was_forked_uses_the_file_without_harm_to_the_parent(ledger: SqliteLedger) -> None:
-    first = ledger.save("m", {"n": 1}, None)
-    child = os.fork()
-    if not child:
-        try:
-            ledger.save("m", {"n": 2}, first)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
-    stored = ledger.load("m")
-    assert stored is not None
-    assert stored.body == {"n": 2}
-    ledger.save("m", {"n": 3}, stored.revision)
+    assert_a_forked_child_does_no_harm(ledger)
 
 
 WRITER = """

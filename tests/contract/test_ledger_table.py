@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import signal
 import subprocess
@@ -13,7 +12,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.azurite import Azurite
-from tests.contract.ledger_suite import LedgerSuite, save_often
+from tests.contract.ledger_suite import (
+    LedgerSuite,
+    assert_a_forked_child_does_no_harm,
+    assert_each_revision_is_won_once,
+)
 from tests.ledger.tables import new_name, table_ledger
 from watcher.ledger.table import TableLedger
 
@@ -34,44 +37,14 @@ class TestTableLedger(LedgerSuite):
     wins = 8
 
 
-def _save_often(azurite: Azurite, name: str, wins: int, answers: multiprocessing.SimpleQueue[list[str]]) -> None:
-    answers.put(save_often(table_ledger(azurite, name), "race", wins))
-
-
 @pytest.mark.parametrize("wins", [15, pytest.param(200, marks=pytest.mark.long)])
 def test_one_of_two_racing_processes_wins_each_revision(azurite: Azurite, wins: int) -> None:
     name = new_name()
-    answers = spawn.SimpleQueue()
-    workers = [spawn.Process(target=_save_often, args=(azurite, name, wins, answers)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    won = [revision for _ in workers for revision in answers.get()]
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
-    after = table_ledger(azurite, name)
-    stored = after.load("race")
-    assert stored is not None
-    assert stored.body == {"number": 2 * wins}
-    assert stored.revision in won
-    assert len(set(won)) == 2 * wins
-    assert [line.version for line in after.history(newest_first=False)] == list(range(1, 2 * wins + 1))
+    assert_each_revision_is_won_once(table_ledger, (azurite, name), wins, table_ledger(azurite, name))
 
 
 def test_a_child_that_was_forked_uses_the_table_without_harm_to_the_parent(ledger: TableLedger) -> None:
-    first = ledger.save("m", {"n": 1}, None)
-    child = os.fork()
-    if not child:
-        try:
-            ledger.save("m", {"n": 2}, first)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
-    stored = ledger.load("m")
-    assert stored is not None
-    assert stored.body == {"n": 2}
-    ledger.save("m", {"n": 3}, stored.revision)
+    assert_a_forked_child_does_no_harm(ledger)
 
 
 LINES = 25

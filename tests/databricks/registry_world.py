@@ -97,17 +97,9 @@ class DatabricksWorld(MlflowWorld):
             folder.mkdir(parents=True)
             write_model_files(folder, model_id, signature)
 
-    def set_alias(self, name: str, alias: str, version: int) -> None:
-        if self.catalog:
-            super().set_alias(name, alias, version)
-        else:
-            self.client.set_registered_model_tag(name, f"watcher.{alias}", str(version))
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        if self.catalog:
-            super().delete_alias(name, alias)
-        else:
-            self.client.delete_registered_model_tag(name, f"watcher.{alias}")
+    @property
+    def aliases(self) -> bool:
+        return self.catalog
 
     def break_crown(self, name: str) -> None:
         self.client.set_registered_model_tag(name, "watcher_crown" if self.catalog else "watcher.crown", "{crowned: ")

@@ -16,7 +16,8 @@ import deployers
 from deployers.databricks import jobs
 from scoring import __main__ as scoring
 from tests.databricks.control_plane import TOKEN, Workspace, serving
-from tests.databricks.test_jobs import EXAMPLE, JOB, MODEL, World
+from tests.databricks.target_world import MODEL
+from tests.databricks.test_jobs import EXAMPLE, JOB, World
 from watcher.values import Kind, Target
 
 ROOT = Path(__file__).parents[2]

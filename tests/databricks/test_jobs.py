@@ -12,20 +12,15 @@ import deployers
 from deployers.databricks import jobs
 from deployers.databricks.jobs import DatabricksJobs
 from tests.databricks.control_plane import TOKEN, Workspace, serving
+from tests.databricks.target_world import MODEL, TargetWorld, version_of
 from watcher.errors import Conflict, Terminal, Transient, UserError, WatcherError
-from watcher.naming import release_name
-from watcher.values import Example, Identity, Kind, Observed, Release, State, Status, Target, Version
+from watcher.values import Example, Kind, State, Target
 
-MODEL = "ml.risk.churn"
 EXAMPLE = Example(b"{}")
 JOB = 421
 
 
-def version_of(number: int) -> Version:
-    return Version(Identity(MODEL, number, 1_700 + number, "s"), Status.READY, "dbfs:/m")
-
-
-class World:
+class World(TargetWorld):
     """A workspace with one job, and the deployer of it."""
 
     def __init__(self, workspace: Workspace, kind: str) -> None:
@@ -38,27 +33,9 @@ class World:
         place = deployers.place(kind, settings)
         self.target = Target("nightly", kind, Kind.STREAM if self.stream else Kind.BATCH, MODEL, "us", place, settings)
 
-    def observe(self) -> Observed:
-        return self.deployer.observe(self.target)
-
-    def release(self, number: int) -> Release:
-        version = version_of(number)
-        return Release(self.target, release_name(version.identity), version)
-
-    def settled(self) -> Observed:
-        for _ in range(3 * self.jobs.looks):
-            seen = self.observe()
-        return seen
-
-    def launched(self, number: int) -> str:
-        release = self.release(number)
-        self.deployer.launch(release)
-        self.settled()
-        return release.name
-
-    def shift(self, weights: dict[str, int]) -> Observed:
-        self.deployer.shift(self.target, weights, self.observe().token)
-        return self.settled()
+    @property
+    def looks(self) -> int:
+        return 3 * self.jobs.looks
 
     @property
     def parameters(self) -> dict[str, str]:

@@ -14,19 +14,14 @@ from deployers.databricks.serving import DatabricksServing
 from tests.databricks.control_plane import TOKEN, Workspace, hand_made, routes
 from tests.databricks.control_plane import serving as running
 from tests.databricks.refused import Refused
+from tests.databricks.target_world import MODEL, TargetWorld, version_of
 from watcher.errors import Conflict, Terminal, Transient, WatcherError
-from watcher.naming import release_name
-from watcher.values import Example, Identity, Kind, Observed, Release, State, Status, Target, Version
+from watcher.values import Example, Kind, State, Target
 
-MODEL = "ml.risk.churn"
 EXAMPLE = Example(b'{"inputs": [1]}')
 
 
-def version_of(number: int, model: str = MODEL) -> Version:
-    return Version(Identity(model, number, 1_700 + number, "s"), Status.READY, "dbfs:/m")
-
-
-class World:
+class World(TargetWorld):
     """A workspace, the deployer and one endpoint of it."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -36,28 +31,9 @@ class World:
         place = deployers.place("databricks-serving", settings)
         self.target = Target("api", "databricks-serving", Kind.ENDPOINT, MODEL, "tests", place, settings)
 
-    def observe(self) -> Observed:
-        return self.deployer.observe(self.target)
-
-    def release(self, number: int) -> Release:
-        version = version_of(number)
-        return Release(self.target, release_name(version.identity), version)
-
-    def settled(self) -> Observed:
-        """As observed once the change under way is through."""
-        for _ in range(self.workspace.polls + 1):
-            seen = self.observe()
-        return seen
-
-    def launched(self, number: int) -> str:
-        release = self.release(number)
-        self.deployer.launch(release)
-        self.settled()
-        return release.name
-
-    def shift(self, weights: dict[str, int]) -> Observed:
-        self.deployer.shift(self.target, weights, self.observe().token)
-        return self.settled()
+    @property
+    def looks(self) -> int:
+        return self.workspace.polls + 1
 
     @property
     def entities(self) -> dict[str, Any]:

@@ -156,11 +156,22 @@ class MlflowWorld(World):
             self.client.finalize_logged_model(model_id, "READY")
         return model_id
 
+    @property
+    def aliases(self) -> bool:
+        """Whether marks are aliases here; else they are tags of the model."""
+        return True
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        self.client.set_registered_model_alias(name, alias, str(version))
+        if self.aliases:
+            self.client.set_registered_model_alias(name, alias, str(version))
+        else:
+            self.client.set_registered_model_tag(name, f"watcher.{alias}", str(version))
 
     def delete_alias(self, name: str, alias: str) -> None:
-        self.client.delete_registered_model_alias(name, alias)
+        if self.aliases:
+            self.client.delete_registered_model_alias(name, alias)
+        else:
+            self.client.delete_registered_model_tag(name, f"watcher.{alias}")
 
     def delete_version(self, name: str, version: int) -> None:
         self.client.delete_model_version(name, str(version))

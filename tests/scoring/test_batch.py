@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow import dataset, parquet
+from pyarrow import parquet
 
 from scoring import documents, runs
 from scoring.delta.batch import Options, run
@@ -38,12 +38,6 @@ def options(tables: Tables, **more: Any) -> Options:
     return Options(tables.pointer, tables.input, str(tables.folder / "runs"), **more)
 
 
-def read(tables: Tables, name: str) -> Any:
-    folder = tables.folder / "runs" / f"run={name}"
-    found = dataset.dataset(folder, partitioning="hive", exclude_invalid_files=True).to_table().to_pandas()
-    return found.sort_values("id").reset_index(drop=True)
-
-
 def folders(tables: Tables) -> list[str]:
     return sorted(path.name for path in (tables.folder / "runs").iterdir())
 
@@ -63,7 +57,7 @@ def test_a_run_is_a_folder_with_every_row_scored_and_a_manifest(tables: Tables) 
         "model_version": "int64",
         "scored_at": "timestamp[us, tz=UTC]",
     }
-    rows = read(tables, "monday")
+    rows = tables.run("monday")
     assert list(rows["id"]) == list(range(ROWS + 5))
     assert list(rows["prediction"]) == list(2 * (rows["a"] + rows["b"]))
     assert folders(tables) == ["run=monday"]
@@ -75,7 +69,7 @@ def test_repeating_a_run_changes_nothing(tables: Tables) -> None:
     tables.grow(5)
     again, fresh = run(options(tables, run="monday"))
     assert (again, fresh) == (first, False)
-    assert set(read(tables, "monday")["model_version"]) == {2}
+    assert set(tables.run("monday")["model_version"]) == {2}
 
 
 def test_without_a_name_the_same_rows_with_the_same_version_are_scored_once(tables: Tables) -> None:
@@ -92,7 +86,7 @@ def test_the_input_is_read_as_it_was(tables: Tables) -> None:
     tables.grow(7)
     assert [run(options(tables, run=f"v{n}", version=n))[0].rows for n in range(3)] == [ROWS, ROWS + 5, ROWS + 12]
     assert run(options(tables, run="range", since=1, version=1))[0].rows == 5
-    assert list(read(tables, "range")["id"]) == list(range(ROWS, ROWS + 5))
+    assert list(tables.run("range")["id"]) == list(range(ROWS, ROWS + 5))
     assert run(options(tables, run="now", at="2100-01-01"))[0].rows == ROWS + 12
 
 
@@ -101,7 +95,7 @@ def test_rows_and_columns_are_chosen_and_folders_partitioned(tables: Tables) -> 
     assert made.rows == 2
     assert list(made.schema)[:3] == ["id", "b", "prediction"]
     assert {name.partition("/")[0] for name in made.files} == {"b=9", "b=9.5"}
-    assert list(read(tables, "some")["prediction"]) == [2 * 27.0, 2 * 28.5]
+    assert list(tables.run("some")["prediction"]) == [2 * 27.0, 2 * 28.5]
 
 
 def test_columns_of_texts_go_along_as_types_that_everybody_reads(tables: Tables) -> None:
@@ -112,7 +106,7 @@ def test_columns_of_texts_go_along_as_types_that_everybody_reads(tables: Tables)
     other.point(2)
     made, _ = run(options(other, run="typed"))
     assert {name: made.schema[name] for name in ("word", "said")} == {"word": "string", "said": "struct<by: string>"}
-    found = read(other, "typed")
+    found = other.run("typed")
     assert [list(found["words"][0]), found["said"][0], found["word"][0]] == [["a", "b"], {"by": "me"}, "c"]
 
 
@@ -146,7 +140,7 @@ def test_a_run_that_is_killed_leaves_nothing_that_looks_done_and_the_next_one_sw
     tables.point(1)
     run(options(tables, run="monday"))
     assert folders(tables) == ["run=monday"]
-    assert len(read(tables, "monday")) == ROWS
+    assert len(tables.run("monday")) == ROWS
 
 
 def test_the_report_names_the_folders_of_each_version(tables: Tables) -> None:

@@ -149,6 +149,14 @@ class Tables:
 
         return DeltaTable(self.output).to_pandas().sort_values("id", kind="stable").reset_index(drop=True)
 
+    def run(self, name: str) -> Any:
+        """The rows of one batch run as a pandas table, by id."""
+        from pyarrow import dataset
+
+        folder = self.folder / "runs" / f"run={name}"
+        found = dataset.dataset(folder, partitioning="hive", exclude_invalid_files=True).to_table().to_pandas()
+        return found.sort_values("id").reset_index(drop=True)
+
 
 def wait_until(condition: Callable[[], object], patience: float = 60.0) -> None:
     deadline = time.monotonic() + patience

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
-from pyarrow import dataset
 
 from scoring import pointer as pointers
 from scoring import runs
@@ -26,19 +25,13 @@ def options(tables: Tables, **more: Any) -> Options:
     return Options(tables.pointer, tables.input, str(tables.folder / "runs"), **more)
 
 
-def read(tables: Tables, name: str) -> Any:
-    folder = tables.folder / "runs" / f"run={name}"
-    found = dataset.dataset(folder, partitioning="hive", exclude_invalid_files=True).to_table().to_pandas()
-    return found.sort_values("id").reset_index(drop=True)
-
-
 def test_both_engines_give_the_same_rows_and_the_same_manifest(tables: Tables) -> None:
     tables.grow(5)
     made, fresh = run(options(tables, run="spark"))
     other, _ = run_without(options(tables, run="delta"))
     assert fresh
     assert (made.rows, made.input_version) == (ROWS + 5, 1)
-    mine, theirs = read(tables, "spark"), read(tables, "delta")
+    mine, theirs = tables.run("spark"), tables.run("delta")
     same = ["id", "a", "b", "prediction", "model_name", "model_version"]
     assert mine[same].equals(theirs[same])
     assert list(mine.columns) == list(theirs.columns)
@@ -62,7 +55,7 @@ def test_columns_of_every_common_type_go_along_as_they_are(tables: Tables) -> No
     same, _ = run_without(options(other, run="delta"))
     assert (made.rows, set(made.schema)) == (1, set(same.schema))
     assert made.schema["at"] == same.schema["at"]
-    mine, theirs = read(other, "spark").to_dict("records")[0], read(other, "delta").to_dict("records")[0]
+    mine, theirs = other.run("spark").to_dict("records")[0], other.run("delta").to_dict("records")[0]
     assert {k: v for k, v in mine.items() if k != "scored_at"} == {k: v for k, v in theirs.items() if k != "scored_at"}
 
 
@@ -75,7 +68,7 @@ def test_what_only_the_model_needs_does_not_go_along(tables: Tables) -> None:
 def test_both_ways_to_score_give_the_same_answers_of_the_signatures_type(tables: Tables, apply: str) -> None:
     made, _ = run(options(tables, run=apply, apply=apply))
     assert made.schema["prediction"] == "double"
-    assert list(read(tables, apply)["prediction"]) == [n * 3.0 for n in range(ROWS)]
+    assert list(tables.run(apply)["prediction"]) == [n * 3.0 for n in range(ROWS)]
 
 
 def test_a_model_is_loaded_once_by_each_worker(tables: Tables) -> None:
@@ -110,7 +103,7 @@ def test_a_run_is_made_once(tables: Tables) -> None:
 def test_rows_columns_and_partitions_are_chosen(tables: Tables) -> None:
     made, _ = run(options(tables, run="some", where="id < 4", columns=("id",), partition_by=("id",)))
     assert (made.rows, made.where) == (4, "id < 4")
-    assert list(read(tables, "some")["id"]) == [0, 1, 2, 3]
+    assert list(tables.run("some")["id"]) == [0, 1, 2, 3]
     assert any("id=3/" in name for name in made.files)
 
 
@@ -175,7 +168,7 @@ def test_a_version_that_is_given_by_its_uri_is_fetched_from_the_registry(
     assert not (tables.folder / "runs").exists()
     made, _ = run(place)
     assert (made.rows, made.release, made.version, made.uri) == (ROWS + 2_000, "v1", 1, "models:/churn/1")
-    assert list(read(tables, "given")["prediction"][:3]) == [0.0, 3.0, 6.0]
+    assert list(tables.run("given")["prediction"][:3]) == [0.0, 3.0, 6.0]
 
 
 def test_tables_go_by_the_names_of_a_catalog_too(tables: Tables, spark: Any) -> None:
@@ -206,7 +199,7 @@ def test_mllib_scores_natively(tables: Tables, spark: Any) -> None:
     mlflow.spark.save_model(Pipeline(stages=stages).fit(rows), str(folder), pip_requirements=["pyspark"])
     tables.point(6, folder)
     made, _ = run(options(tables, run="mllib"))
-    found = read(tables, "mllib")
+    found = tables.run("mllib")
     assert made.rows == ROWS
     assert list(found["prediction"].round(6)) == [n * 1.5 for n in range(ROWS)]
     assert set(found["model_version"]) == {6}
