@@ -86,6 +86,10 @@ class Bounded:
                 return
 
     def _kill(self) -> None:
+        # What it started may have left its group: the processes in which Spark runs Python do.
+        for started in [*tree(self._child.pid)] if self._child.returncode is None else ():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(started, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
 

@@ -5,12 +5,14 @@ It imports nothing of this project: the model's own environment has none of it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import traceback
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 # Python puts the folder of a script before everything else, and modules here have names that a model's may have too.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
@@ -28,52 +30,116 @@ def main(model_path: str, answers: str, order: str) -> None:
     `output` (whether answers are wanted where there are probabilities).
     What goes wrong is left in `answers + ".error"`, with the step it went wrong at.
     """
-    rows = os.fdopen(os.dup(0), "rb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # whatever a model prints goes to the log
-    wanted, step = json.loads(order), "load"
-    try:
+    rows, wanted = only_rows(), json.loads(order)
+    with telling(answers, "load"):
         import mlflow
         import pyarrow as pa
 
-        model = mlflow.pyfunc.load_model(model_path)
-        step = "predict"
-        _score(model, pa.ipc.open_stream(rows), answers, wanted)
+        scorer = Scorer(mlflow.pyfunc.load_model(model_path), wanted)
+    with telling(answers, "predict"):
+        write(scorer.all(pa.ipc.open_stream(rows)), answers)
+
+
+def only_rows() -> IO[bytes]:
+    """Standard input, which nobody else reads from now on; whatever a model prints goes to the log."""
+    rows = os.fdopen(os.dup(0), "rb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    return rows
+
+
+@contextlib.contextmanager
+def telling(answers: str, step: str) -> Iterator[None]:
+    """What goes wrong at this step is left beside the answers, and ends the process."""
+    try:
+        yield
     except BaseException as error:  # noqa: BLE001 - a model may raise anything, and it is all told
         traceback.print_exc()
-        said = f"{type(error).__name__}: {error}"
-        Path(f"{answers}.error").write_text(json.dumps({"step": step, "why": said[:MOST]}), encoding="utf-8")
+        leave(answers, *(error.args if isinstance(error, Said) else (step, said(error))))
         sys.exit(1)
 
 
-def _score(model: Any, rows: Any, answers: str, wanted: dict[str, Any]) -> None:
+def said(error: BaseException) -> str:
+    """What was raised, in words."""
+    return f"{type(error).__name__}: {error}"[:MOST]
+
+
+def leave(answers: str, step: str, why: str) -> None:
+    """Say why there are no answers."""
+    Path(f"{answers}.error").write_text(json.dumps({"step": step, "why": why}), encoding="utf-8")
+
+
+class Said(Exception):
+    """What went wrong elsewhere: the step, and why."""
+
+
+def unfit(python: str, requirements: tuple[str, ...]) -> str:
+    """Why the running Python is not what a model needs, in words; empty where it is."""
+    from importlib import metadata
+
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    if python not in ("", f"{sys.version_info.major}.{sys.version_info.minor}"):
+        return f"it was made with Python {python}"
+    for line in requirements:
+        try:
+            wanted = Requirement(line)
+            if wanted.marker is not None and not wanted.marker.evaluate():
+                continue
+            found = metadata.version(wanted.name)
+        except (InvalidRequirement, metadata.PackageNotFoundError):
+            return f"it needs {line[:200]}"
+        if wanted.url or not wanted.specifier.contains(found, prereleases=True):
+            return f"it needs {line[:200]}, and {found[:100]} is installed"
+    return ""
+
+
+class Scorer:
+    """A model that is loaded, and what is asked of it."""
+
+    def __init__(self, model: Any, wanted: dict[str, Any]) -> None:
+        self._model, self._columns = model, _columns(model, wanted["features"])
+        self._sure = _probabilities(model) if wanted["proba"] else None
+        self._answering = self._sure is None or wanted["output"]
+        self._classes = json.dumps([_plain(label) for label in getattr(self._sure, "classes_", ())])
+
+    def all(self, rows: Iterable[Any]) -> Iterator[Any]:
+        """The answers to all batches."""
+        for place, batch in enumerate(rows):
+            yield self.answers(batch, first=place == 0)
+
+    def answers(self, batch: Any, *, first: bool) -> Any:
+        """The answers to one batch, as a table."""
+        import pyarrow as pa
+
+        frame = batch.to_pandas()
+        missing = [name for name in self._columns if name not in frame.columns]
+        if missing:
+            raise KeyError(f"the holdout has no column {missing[0]!r}, which the model asks for")
+        # Where only probabilities are wanted, the first rows show that it answers at all.
+        found = {}
+        asked = frame if self._columns == [*frame.columns] else frame[self._columns]
+        if self._answering:
+            found = _table(self._model.predict(asked), "output", batch.num_rows)
+        elif first:
+            few = asked.head(FEW)
+            _table(self._model.predict(few), "output", len(few))
+        if self._sure is not None:
+            found |= _table(self._sure.predict_proba(asked), "proba", batch.num_rows)
+        return pa.table(found).replace_schema_metadata({"classes": self._classes})
+
+
+def write(tables: Iterable[Any], answers: str) -> None:
+    """Keep the answers in this order, with the types of the first ones."""
     import pyarrow as pa
 
-    columns, scorer = _columns(model, wanted["features"]), _probabilities(model) if wanted["proba"] else None
-    classes = [_plain(label) for label in getattr(scorer, "classes_", ())]
-    answering = scorer is None or wanted["output"]
     writer, schema = None, None
     with pa.OSFile(answers, "wb") as file:
-        for batch in rows:
-            frame = batch.to_pandas()
-            missing = [name for name in columns if name not in frame.columns]
-            if missing:
-                raise KeyError(f"the holdout has no column {missing[0]!r}, which the model asks for")
-            # Where only probabilities are wanted, the first rows show that it answers at all.
-            found = {}
-            asked = frame if columns == [*frame.columns] else frame[columns]
-            if answering:
-                found = _table(model.predict(asked), "output", batch.num_rows)
-            elif writer is None:
-                few = asked.head(FEW)
-                _table(model.predict(few), "output", len(few))
-            if scorer is not None:
-                found |= _table(scorer.predict_proba(asked), "proba", batch.num_rows)
-            answer = pa.table(found)
+        for table in tables:
             if writer is None:
-                schema = answer.schema.with_metadata({"classes": json.dumps(classes)})
+                schema = table.schema
                 writer = pa.ipc.new_stream(file, schema)
-            writer.write_table(answer.cast(schema))
+            writer.write_table(table.cast(schema))
         if writer is not None:
             writer.close()
 

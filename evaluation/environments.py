@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import sys
 import uuid
-from importlib import metadata
 from pathlib import Path
 
+from evaluation.child import unfit
 from evaluation.errors import EvaluationFailed, ModelFailed
 from evaluation.store import Store, held, last_line
 
@@ -21,15 +21,18 @@ LONGEST = 1_800.0
 """Seconds for building one environment."""
 
 
-def interpreter(model: Path, store: Store, log: Path) -> str:
+def interpreter(model: Path, store: Store, log: Path, also: tuple[str, ...] = ()) -> str:
     """The interpreter to score a model with; its environment is built where there is none yet.
+
+    `also`: what else is required of it.
 
     Raises ModelFailed where the files do not describe a model, EvaluationFailed where an environment cannot be built:
     a registry of packages out of reach says nothing about the model.
     """
-    python, requirements, mlflow = _described(model)
+    python, requirements, mlflow = described(model)
+    requirements = (*requirements, *also)
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    why = f"it was made with Python {python}" if python not in ("", running) else _lacking(requirements)
+    why = unfit(python, requirements)
     if not why:
         return sys.executable
     if mlflow and not any(re.match(r"mlflow(-skinny)?\b", line) for line in requirements):
@@ -43,7 +46,7 @@ def interpreter(model: Path, store: Store, log: Path) -> str:
     return str(folder / "bin" / "python")
 
 
-def _described(model: Path) -> tuple[str, tuple[str, ...], str]:
+def described(model: Path) -> tuple[str, tuple[str, ...], str]:
     """Minor version of Python, requirements, version of MLflow, as they lie beside the model."""
     import yaml  # type: ignore[import-untyped]
 
@@ -58,23 +61,6 @@ def _described(model: Path) -> tuple[str, tuple[str, ...], str]:
     lines = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in text.splitlines())
     needed = tuple(line for line in lines if line)
     return made_with[0] if made_with else "", needed, str(found.get("mlflow_version") or "")
-
-
-def _lacking(requirements: tuple[str, ...]) -> str:
-    """The first requirement that the running Python does not meet, in words; empty where it meets all."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    for line in requirements:
-        try:
-            wanted = Requirement(line)
-            if wanted.marker is not None and not wanted.marker.evaluate():
-                continue
-            found = metadata.version(wanted.name)
-        except (InvalidRequirement, metadata.PackageNotFoundError):
-            return f"it needs {line[:200]}"
-        if wanted.url or not wanted.specifier.contains(found, prereleases=True):
-            return f"it needs {line[:200]}, and {found[:100]} is installed"
-    return ""
 
 
 def uv() -> str | None:

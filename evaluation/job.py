@@ -52,11 +52,13 @@ class Job:
     looks: tuple[tuple[str, int], ...] = ()
     """Data identity and the highest look that the caller remembers."""
     tracking_uri: str | None = None
+    master: str | None = None
+    """Of the Spark whose workers score; None: processes of this machine do."""
 
     def key(self, token: str) -> str:
         """Of the whole comparison on the data as it is now."""
         about = self.to_json()
-        for passing in ("looks", "tracking_uri", "timeout", "memory"):
+        for passing in ("looks", "tracking_uri", "timeout", "memory", "master"):
             about.pop(passing)
         return _hashed(about, token)
 

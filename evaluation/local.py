@@ -35,7 +35,7 @@ class Local:
     """Evaluations in one folder."""
 
     def __init__(self, home: Path, *, again: float = AGAIN) -> None:
-        self._store, self._again = Store(home), again
+        self.home, self._store, self._again = home, Store(home), again
 
     def start(self, job: Job) -> None:
         """Begin, unless it is under way or done. Raises Impossible and EvaluationFailed where it cannot be begun."""

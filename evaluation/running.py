@@ -17,6 +17,7 @@ from evaluation.leaks import Leak, leak
 from evaluation.looks import look as counted
 from evaluation.rows import Kept, kept
 from evaluation.scores import Scores, scores
+from evaluation.spark import missing
 from evaluation.store import Store, read_json, write_json
 
 MOST_TRIES = 3
@@ -58,13 +59,15 @@ def _done(
     from evaluation.statistics import level
 
     began = time.monotonic()
+    if job.master and (problem := missing(job.master)):
+        raise EvaluationFailed(problem)
     rows = look(job.data, job.tracking_uri)
     if token is not None and rows.token != token:
         raise EvaluationFailed(f"The holdout {rows.source.uri} changed before it was read.")
     known = kept(job, rows, store)
     said = leak(job, rows)
-    with ThreadPoolExecutor(2) as pool:
-        # Each is a process of its own: a champion that was scored before costs nothing.
+    # Each is a process of its own: a champion that was scored before costs nothing. On Spark each has all workers.
+    with ThreadPoolExecutor(1 if job.master else 2) as pool:
         first = pool.submit(_scored, job, job.challenger, CHALLENGER, rows, known, store, log)
         other = pool.submit(_scored, job, job.champion, CHAMPION, rows, known, store, log) if job.champion else None
         challenger, champion = first.result(), other.result() if other else None

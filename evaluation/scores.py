@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from evaluation import spark
 from evaluation.answers import Answers, checked
 from evaluation.bounded import Bounded, Ended
 from evaluation.data import Rows
-from evaluation.environments import interpreter
+from evaluation.environments import described, interpreter
 from evaluation.errors import EvaluationFailed, ModelFailed
 from evaluation.identity import Identity
 from evaluation.job import Job, Model
@@ -25,7 +27,7 @@ from evaluation.store import Store, read_json, write_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHILD = Path(__file__).with_name("child.py")
+CHILD, SPARK_CHILD = (Path(__file__).with_name(name) for name in ("child.py", "spark_child.py"))
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Variables that a model's process gets: none that could hold a secret."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -88,18 +90,18 @@ def _score(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, folder:
     from pyarrow import parquet
 
     path = fetched(model, job.tracking_uri, store)
-    python = interpreter(path, store, log)
+    command = [*_command(job, path, store, log), str(path)]
     began = time.monotonic()
     spare = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    spare.mkdir(parents=True, mode=0o700)
+    raw = spare / "work" / "answers.arrow"
+    raw.parent.mkdir(parents=True, mode=0o700)
     try:
-        raw = spare / "answers.arrow"
-        identity = _run(job, rows, kept, [python, str(CHILD), str(path), str(raw)], raw, log)
+        identity = _run(job, rows, [*command, str(raw), _order(job, kept, path)], raw, log)
         if identity != kept.identity:
             raise EvaluationFailed(f"The holdout {rows.source.uri} changed while it was read.")
         answers, table = checked(job, kept, raw)
         parquet.write_table(table, spare / "predictions.parquet")
-        raw.unlink()
+        shutil.rmtree(raw.parent, ignore_errors=True)
         manifest = {
             "model": model.key,
             "name": model.name,
@@ -118,13 +120,29 @@ def _score(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, folder:
         shutil.rmtree(spare, ignore_errors=True)
 
 
-def _run(job: Job, rows: Rows, kept: Kept, command: list[str], raw: Path, log: Path) -> str:
+def _command(job: Job, model: Path, store: Store, log: Path) -> tuple[str, str]:
+    """The interpreter and the program that score."""
+    if job.master is None:
+        return interpreter(model, store, log), str(CHILD)
+    # Workers of other machines have libraries of their own, and only hand the answers on here.
+    far = spark.is_far(job.master)
+    return sys.executable if far else interpreter(model, store, log, (f"pyspark=={spark.pyspark()}",)), str(SPARK_CHILD)
+
+
+def _order(job: Job, kept: Kept, model: Path) -> str:
+    wanted = {"features": list(kept.features), "proba": wants_probabilities(job), "output": wants_output(job)}
+    if job.master is None:
+        return json.dumps(wanted)
+    python, requirements, _ = described(model) if spark.is_far(job.master) else ("", (), "")
+    return json.dumps(wanted | {"master": job.master, "python": python, "requirements": requirements})
+
+
+def _run(job: Job, rows: Rows, command: list[str], raw: Path, log: Path) -> str:
     """Let the child score the rows; the identity of what it was sent."""
     import pyarrow as pa
 
-    wanted = {"features": list(kept.features), "proba": wants_probabilities(job), "output": wants_output(job)}
-    order = json.dumps(wanted)
-    environ = _threads() | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    passed_on = (*PASSED_ON, *spark.PASSED_ON) if job.master else PASSED_ON
+    environ = _threads(job) | {name: os.environ[name] for name in passed_on if name in os.environ}
     environ |= {"TMPDIR": str(raw.parent), "MLFLOW_TRACKING_URI": f"sqlite:///{raw.parent}/none.db"}
     identity = Identity(rows.schema())
 
@@ -140,11 +158,15 @@ def _run(job: Job, rows: Rows, kept: Kept, command: list[str], raw: Path, log: P
         if stream is not None:
             stream.close()
 
-    child = Bounded([*command, order], environ, log, memory=job.memory, seconds=job.timeout, folder=raw.parent)
+    child = Bounded(command, environ, log, memory=job.memory, seconds=job.timeout, folder=raw.parent)
     try:
         child.feed(write)
     except Ended as error:
         told = read_json(Path(f"{raw}.error"))
+        if isinstance(told, dict) and told.get("step") == spark.STEP:
+            how = "" if "it ended with exit code" in str(error) else f", and {error}"
+            why = str(told.get("why")).rstrip(".")
+            raise EvaluationFailed(f"Spark at {job.master} cannot score: {why}{how}.") from error
         if isinstance(told, dict) and "it ended with exit code" in str(error):
             doing = "be loaded" if told.get("step") == "load" else "score the holdout"
             raise ModelFailed(f"it could not {doing}: {told.get('why')}") from error
@@ -152,10 +174,10 @@ def _run(job: Job, rows: Rows, kept: Kept, command: list[str], raw: Path, log: P
     return identity.hexdigest()
 
 
-def _threads() -> dict[str, str]:
-    """Each of the models has its part of the processors, and threads that wait do not spin.
+def _threads(job: Job) -> dict[str, str]:
+    """Each of the models has its part of the processors, each worker of Spark one, and threads that wait do not spin.
 
     Two that each take all of them wait for each other: that cost six times the processor time where it was measured.
     """
-    mine = str(max(len(os.sched_getaffinity(0)) // AT_ONCE, 1))
+    mine = "1" if job.master else str(max(len(os.sched_getaffinity(0)) // AT_ONCE, 1))
     return dict.fromkeys(THREADS, mine) | {"OMP_WAIT_POLICY": "PASSIVE"}

@@ -233,7 +233,7 @@ def _evaluators(settings: Settings, environ: Mapping[str, str], *, trials: bool 
     uri = settings.registry.tracking_uri
 
     def build(runner: str) -> Evaluator:
-        if runner == "local":
+        if runner in ("local", "spark"):
             return local.LocalEvaluator(settings.folder, uri, environ, local.TRIALS if trials else local.FOLDER)
         return remote.RemoteEvaluator(deployers.runs(runner), uri, environ, remote.TRIALS if trials else "")
 

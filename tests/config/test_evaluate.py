@@ -143,8 +143,21 @@ RUNNERS = {
     ("azureml", AZUREML + ", home: /mnt/watcher"): (
         "home: '/mnt/watcher' is none; write a path in the workspace's own store such as watcher"
     ),
-    ("spark", "group: customer"): "runner: the runner spark is not there yet; write local, databricks or azureml",
+    ("spark", "job: {master: yarn}"): "job.master: 'yarn' is none; write local[*], local[N] or spark://HOST:PORT",
+    ("spark", "job: {master: 'local[0]'}"): (
+        "job.master: 'local[0]' is none; write local[*], local[N] or spark://HOST:PORT"
+    ),
+    ("spark", "job: {compute: cpu}"): "job.compute: the runner spark takes no such key; leave it out",
+    ("spark", "home: /mnt/watcher"): "home: the runner spark keeps its results beside the settings; leave it out",
 }
+
+
+@pytest.mark.parametrize("master", ["local[*]", "local[12]", "local", "spark://one:7077,two:7077"])
+def test_a_spark_of_ones_own_evaluates_on_rows_of_this_machine(desk: Desk, master: str) -> None:
+    text = on("spark", f"job: {{master: '{master}'}}", "rows.parquet")
+    evaluate = desk.load(desk.changed(OLD, text)).policies["binary"].evaluate
+    assert evaluate is not None
+    assert (evaluate.runner, evaluate.job, evaluate.data.uri) == ("spark", {"master": master}, "rows.parquet")
 
 
 def test_a_job_of_databricks_evaluates(desk: Desk) -> None:

@@ -37,8 +37,8 @@ def put_others(rows: Path) -> None:
     frame(3_000, 7).to_parquet(rows)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE
+def wait_until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
+    ends = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < ends, "it never came to that"
         time.sleep(0.1)

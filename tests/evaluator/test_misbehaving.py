@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from evaluation.bounded import tree
+from evaluation.bounded import Bounded, Ended, tree
 from tests.evaluator.models import does
 from tests.evaluator.world import in_process, job
 
@@ -42,3 +44,22 @@ def test_what_a_model_prints_is_no_answer(tmp_path: Path) -> None:
     told = in_process(job(does("loud"), None, metrics=("log_loss",)), tmp_path)
     assert told["state"] == "done"
     assert told["scores"][0]["challenger"] < 0.7
+
+
+LEAVES = """
+import os, subprocess, sys, time
+other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], process_group=0)
+open("pid", "w").write(str(other.pid))
+time.sleep(600)
+"""
+
+
+def test_what_left_the_group_of_a_process_is_ended_with_it(tmp_path: Path) -> None:
+    child = Bounded([sys.executable, "-c", LEAVES], {}, tmp_path / "log", memory=2**30, seconds=5.0, folder=tmp_path)
+    with pytest.raises(Ended, match="it was not done after 5 s"):
+        child.feed(lambda _: None)
+    other = Path("/proc", (tmp_path / "pid").read_text(), "cmdline")
+    ends = time.monotonic() + 10.0
+    # Of one that is gone there is no such file, of one that nobody has waited for an empty one.
+    while other.exists() and other.read_bytes():
+        assert time.monotonic() < ends, "it lives on"

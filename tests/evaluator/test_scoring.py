@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -217,9 +216,8 @@ def _kill_holder(lock: Path) -> None:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid() and _holds(entry, lock):
             os.kill(int(entry.name), signal.SIGKILL)
-            while (entry / "exe").exists():
-                os.waitpid(int(entry.name), os.WNOHANG)
-                time.sleep(0.01)
+            # Only then are its files closed, and the lock is free.
+            os.waitpid(int(entry.name), 0)
             return
     raise AssertionError("nobody holds the lock")
 

@@ -79,11 +79,15 @@ def what_is_measured_is_named(document: Document) -> None:
 RUNNERS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = MappingProxyType(
     {
         "local": (frozenset(), frozenset()),
+        "spark": (frozenset(), frozenset({"master"})),
         "azureml": (frozenset({"workspace", "compute", "environment"}), frozenset()),
         "databricks": (frozenset({"job_id"}), frozenset({"host", "profile"})),
     }
 )
 """Keys of `evaluate.job` that a runner needs, and those that it takes."""
+MASTER = r"local(\[(\*|[1-9]\d{0,3})\])?|spark://[^\s,/:]+:\d{1,5}(,[^\s,/:]+:\d{1,5})*"
+HERE = frozenset({"local", "spark"})
+"""Runners that read the holdout and keep their results on the watcher's machine."""
 
 
 def runners_are_complete(document: Document) -> None:
@@ -93,19 +97,16 @@ def runners_are_complete(document: Document) -> None:
         if not isinstance(evaluate, dict):
             continue
         runner = evaluate.get("runner", "local")
-        if runner == "spark":
-            problem = "the runner spark is not there yet; write local, databricks or azureml"
-            document.mistake((*way, "runner"), problem)
         if runner not in RUNNERS:
             continue
         needed, taken = RUNNERS[runner]
         given = evaluate.get("job")
         job = given if isinstance(given, dict) else {}
-        if given is not None and not needed:
+        if given is not None and not needed | taken:
             document.mistake((*way, "job"), f"the runner {runner} runs no job of yours; leave it out")
         for key in sorted(needed - job.keys()):
             document.mistake((*way, "job", key), f"the key is missing; the runner {runner} needs it")
-        for key in sorted(job.keys() & _JOB_KEYS - needed - taken if needed else ()):
+        for key in sorted(job.keys() & _JOB_KEYS - needed - taken if needed | taken else ()):
             document.mistake((*way, "job", key), f"the runner {runner} takes no such key; leave it out")
         _has_a_home(document, way, str(runner), evaluate)
 
@@ -113,18 +114,28 @@ def runners_are_complete(document: Document) -> None:
 def _has_a_home(document: Document, way: Way, runner: str, evaluate: Mapping[str, Any]) -> None:
     """Requests, results and rows lie where the runner reaches them."""
     home, data = evaluate.get("home"), evaluate.get("data")
-    if runner == "local" and home is not None:
-        document.mistake((*way, "home"), "the runner local keeps its results beside the settings; leave it out")
+    if runner in HERE and home is not None:
+        document.mistake((*way, "home"), f"the runner {runner} keeps its results beside the settings; leave it out")
     if runner == "databricks" and not re.fullmatch(r"/Volumes(/[^/]+){3,}/?", str(home or "")):
         shown = f"{document.shown((*way, 'home'))} is none; " if home else ""
         problem = "the runner databricks needs a folder of a volume"
         document.mistake((*way, "home"), f"{shown}{problem}: /Volumes/CATALOG/SCHEMA/VOLUME/FOLDER")
     if runner == "azureml":
         _of_a_workspace(document, way, evaluate)
+    if runner == "spark":
+        _master_is_known(document, way, evaluate)
     uri = data.get("uri") if isinstance(data, dict) else None
-    if runner != "local" and isinstance(uri, str) and not re.match(r"[a-z][\w+.-]*:|/Volumes/", uri):
+    if runner not in HERE and isinstance(uri, str) and not re.match(r"[a-z][\w+.-]*:|/Volumes/", uri):
         problem = f"{document.shown((*way, 'data', 'uri'))} is a place on this machine; the runner {runner} needs one"
         document.mistake((*way, "data", "uri"), f"{problem} that its jobs reach")
+
+
+def _master_is_known(document: Document, way: Way, evaluate: Mapping[str, Any]) -> None:
+    job = evaluate.get("job")
+    master = job.get("master") if isinstance(job, dict) else None
+    if isinstance(master, str) and master is not MISSING and not re.fullmatch(MASTER, master):
+        shown = document.shown((*way, "job", "master"))
+        document.mistake((*way, "job", "master"), f"{shown} is none; write local[*], local[N] or spark://HOST:PORT")
 
 
 def _of_a_workspace(document: Document, way: Way, evaluate: Mapping[str, Any]) -> None:

@@ -222,7 +222,7 @@ class Slice(Block):
 
 
 class EvaluationJob(Block):
-    """What a runner other than local needs to know. databricks: job_id; azureml: workspace, compute, environment."""
+    """What a runner other than local is told. databricks: job_id; azureml: workspace, compute, environment."""
 
     job_id: Count | None = Field(default=None, description="databricks: the number of the job that is run.")
     host: Text | None = Field(
@@ -234,6 +234,11 @@ class EvaluationJob(Block):
     )
     workspace: Text | None = Field(
         default=None, description="azureml: the workspace, as SUBSCRIPTION/RESOURCE-GROUP/NAME or its resource id."
+    )
+    master: Text | None = Field(
+        default=None,
+        description="spark: local[N] for so many cores of this machine, or spark://HOST:PORT for a cluster of your own;"
+        " local[*], every core, by default.",
     )
     compute: Text | None = Field(default=None, description="azureml: cluster of the workspace that the jobs run on.")
     environment: Text | None = Field(
@@ -261,7 +266,9 @@ class Evaluate(Block):
         description="Folder for requests and results: of databricks one of a Unity Catalog volume, /Volumes/…; of"
         " azureml a path in the workspace's own store, evaluations by default.",
     )
-    job: EvaluationJob | None = Field(default=None, description="What runs the evaluations, on databricks or azureml.")
+    job: EvaluationJob | None = Field(
+        default=None, description="What runs the evaluations, on spark, databricks or azureml."
+    )
     max_rows: Count = Field(default=1_000_000, description="Of a larger holdout, so many rows are used, evenly spread.")
     max_overlap: Share = Field(
         default=0.05, description="Share of the rows that may be among those a version was trained on."

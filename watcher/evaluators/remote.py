@@ -11,18 +11,16 @@ import math
 import re
 import time
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.evaluations import Comparison, Evaluate, Evaluated, Evaluation, Fault, Progress, Run
 from watcher.evaluators.requests import job_of
+from watcher.evaluators.results import comparison_of
 from watcher.text import plain, secret_values, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from pydantic import TypeAdapter
 
     from evaluation.job import Job
 
@@ -220,7 +218,7 @@ class RemoteEvaluator:
             if about["state"] == "failed":
                 return _Found(attempt, at, str(about["why"]), Fault(about["fault"]))
             if about["state"] == "done":
-                return _Found(attempt, at, comparison=_comparison(about, rules))
+                return _Found(attempt, at, comparison=comparison_of(about, rules))
         except (KeyError, TypeError, ValueError):
             pass
         return None
@@ -239,23 +237,3 @@ def _json(content: bytes | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-@cache
-def _shape() -> TypeAdapter[Comparison]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Comparison)
-
-
-def _comparison(about: dict[str, Any], rules: Evaluate) -> Comparison:
-    """What the job wrote down, as values. Raises ValueError for what no evaluation of these metrics leaves."""
-    found = _shape().validate_python(about)
-    numbers = [found.level, found.seconds, found.changed, found.overlap]
-    for score in found.scores:
-        numbers += [score.challenger, score.champion, score.gain, score.low, score.high]
-    if not all(number is None or math.isfinite(number) for number in numbers):
-        raise ValueError("numbers of a comparison are finite")
-    if found.rows < 1 or found.look < 0 or any(found.of(metric) is None for metric in rules.metrics):
-        raise ValueError("a comparison measures every metric, on rows")
-    return found

@@ -9,7 +9,10 @@ from watcher.values import Version
 
 if TYPE_CHECKING:
     from evaluation.job import Job, Model
-    from watcher.evaluations import Evaluation
+    from watcher.evaluations import Evaluate, Evaluation
+
+SPARK = "spark"
+"""The runner on a Spark of one's own."""
 
 
 def job_of(evaluation: Evaluation, uri: str, tracking_uri: str | None) -> Job:
@@ -32,7 +35,13 @@ def job_of(evaluation: Evaluation, uri: str, tracking_uri: str | None) -> Job:
         confidence=evaluation.confidence,
         looks=tuple(sorted(evaluation.looks.items())),
         tracking_uri=tracking_uri,
+        master=master_of(rules) if rules.runner == SPARK else None,
     )
+
+
+def master_of(rules: Evaluate) -> str:
+    """The Spark that scores, by default one of its own on every core of this machine."""
+    return str(rules.job.get("master", "local[*]"))
 
 
 def _model(version: Version) -> Model:
