@@ -57,6 +57,8 @@ def test_a_command_line_that_is_shown_can_be_typed(page: str, line: str) -> None
     elif "-m" in words:
         module = words[words.index("-m") + 1]
         assert module in MODULES or find_spec(module) is not None, module
+        if module == "pytest":
+            assert all((ROOT / word).exists() for word in words if "/" in word), line
     else:
         assert words[0] in SHELL, f"{page}: what is {words[0]}?"
 
