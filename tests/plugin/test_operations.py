@@ -283,8 +283,13 @@ def test_a_deployment_of_a_releases_name_that_is_not_ours_is_neither_overwritten
         kill(bench.target)
         blocked.unlink()
     by_hand(bench.target, there)
+    if when == "before the plugin was asked":
+        bench.observe()
+    else:
+        bench.deployer.launch(release)
+        eventually(lambda: bench.seen(release.name) is None)
     with pytest.raises(Conflict, match=f"{there} is there"):
-        eventually(lambda: bool(bench.deployer.launch(release)))  # type: ignore[func-returns-value]
+        bench.deployer.launch(release)
     assert bench.seen(release.name) is None
     bench.deployer.retire(bench.target, release.name)
     assert deployed(bench.target) == {there: "by hand"}
