@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from watcher.errors import UnderWay
 from watcher.ports import Line
 from watcher.text import plain
 
@@ -62,7 +63,10 @@ def _ours() -> Instruments:
 
 @contextlib.contextmanager
 def span(name: str, **attributes: str | int | bool) -> Iterator[Span]:
-    """A span, the child of the one around it. One that ends in an error says which, and not in whose words."""
+    """A span, the child of the one around it. One that ends in an error says which, and not in whose words.
+
+    What is only under way is none.
+    """
     from opentelemetry.trace import Status, StatusCode
 
     told = {f"watcher.{key}": plain(value) if isinstance(value, str) else value for key, value in attributes.items()}
@@ -71,6 +75,8 @@ def span(name: str, **attributes: str | int | bool) -> Iterator[Span]:
     ) as made:
         try:
             yield made
+        except UnderWay:
+            raise
         except Exception as error:
             made.set_status(Status(StatusCode.ERROR, type(error).__name__))
             raise

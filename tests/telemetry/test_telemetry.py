@@ -23,7 +23,7 @@ from opentelemetry.trace import SpanContext
 from tests.hosted.world import START, Hosted
 from tests.loop.world import MODEL, World
 from watcher import exporting, telemetry
-from watcher.errors import Terminal, Transient, UserError
+from watcher.errors import Terminal, Transient, UnderWay, UserError
 from watcher.hosted import wakes
 from watcher.hosted.host import Host
 from watcher.ports import Line
@@ -97,6 +97,15 @@ def test_a_wake_up_that_finds_nothing_to_do_has_no_act(told: Told) -> None:
     world = World()
     world.wake()
     assert told.trees() == [("wake", ["gather", "judge", "decide"])]
+
+
+def test_a_step_that_is_only_under_way_is_no_error(told: Told) -> None:
+    world = World()
+    world.train(0.8)
+    world.deployer.faults.fail("launch", UnderWay("3 of 9 MB are there", 2.0))
+    world.rest()
+    assert world.lines("under_way")
+    assert {span.status.description for span in told.spans.get_finished_spans()} == {None}
 
 
 def test_one_that_fails_says_what_failed_and_not_in_whose_words(told: Told) -> None:
