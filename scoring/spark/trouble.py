@@ -36,6 +36,14 @@ def raised_on_worker(error: BaseException) -> str | None:
     return blocks[0][-1].strip()[:400] if blocks else sentence(error)
 
 
+def unfed(table: str) -> str:
+    """Why Spark cannot tell the rows that came within some versions."""
+    return (
+        f"On Spark, --since needs the change data feed of {table}, and some version has none: turn it on for the"
+        " versions to come (delta.enableChangeDataFeed = true), or use --engine delta, which needs none."
+    )
+
+
 def not_written(error: BaseException, output: str) -> Stop:
     """Why rows could not be scored and written: the version's fault, or the output's."""
     raised = raised_on_worker(error)
