@@ -105,10 +105,8 @@ def _frame(spark: Any, options: Options, version: int) -> Any:
             frame = frame.where(options.where)
         frame.schema  # noqa: B018 - asks Spark to look at the table now
     except Exception as error:
-        if "CHANGE_DATA_FEED" in str(error) or "MISSING_CHANGE_DATA" in str(error):
-            raise Stop(USAGE, unfed(options.input)) from error
         kind = USAGE if options.where or since is not None else INPUT
-        raise Stop(kind, f"{options.input} cannot be read: {said(error)}") from error
+        raise unfed(error) or Stop(kind, f"{options.input} cannot be read: {said(error)}") from error
     return frame
 
 

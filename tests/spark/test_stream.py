@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from scoring.errors import INPUT, OUTPUT, Stop
+from scoring.errors import INPUT, OUTPUT, USAGE, Stop
 from scoring.spark import session
 from tests.scoring import world
 from tests.scoring.processes import ROOT
@@ -48,6 +49,17 @@ class TestSpark(StreamContract):
             bench.once()
         assert caught.value.kind == OUTPUT
         bench.once(columns=("id", "a", "b"))
+        assert bench.exactly_once
+
+    def test_a_checkpoint_that_was_named_is_not_used_for_another_output(self, bench: Bench) -> None:
+        """It remembers rows that the new output does not have."""
+        where = {name: str(bench.tables.folder / name) for name in ("one", "two")}
+        bench.once(checkpoint=where["one"])
+        shutil.rmtree(bench.tables.output)
+        with pytest.raises(Stop, match="is of another input or output") as caught:
+            bench.once(checkpoint=where["one"], begin=True)
+        assert caught.value.kind == USAGE
+        bench.once(checkpoint=where["two"], begin=True)
         assert bench.exactly_once
 
     def test_models_of_mllib_and_of_other_flavours_take_turns(self, bench: Bench, spark: Any) -> None:
