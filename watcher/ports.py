@@ -146,7 +146,10 @@ class Deployer(Protocol):
         ...
 
     def probe(self, release: Release, example: Example) -> Probe:
-        """Ask the release itself, past the traffic rules, and read back which version answered."""
+        """Ask the release itself, past the traffic rules, and read back which version answered.
+
+        An answer that takes minutes, such as a job's: `UnderWay`, and a later call reads it.
+        """
         ...
 
     def shift(self, target: Target, weights: Mapping[str, int], seen: str) -> None:

@@ -15,6 +15,7 @@ QUIET = frozenset(
         "nothing_to_do",
         "backoff",
         "launching",
+        "probing",
         "evaluating",
         "target_moving",
         "roll_back_done",
