@@ -47,7 +47,7 @@ class Tally:
     def add(self, contributions: Floats, shares: Floats) -> None:
         """(m,) of some more of them."""
         self.count += len(shares)
-        self.held += np.count_nonzero(shares)
+        self.held += int(np.count_nonzero(shares))
         self._square += float(contributions @ contributions)
         self._cube += cubes(contributions)
         self._shares += float(shares.sum())
@@ -118,6 +118,8 @@ def by_group(blocks: Blocks, clusters: int | None) -> Iterator[Floats]:
         return
     sums: Floats | None = None
     for values, groups in blocks:
+        if groups is None:
+            continue
         sums = np.zeros((len(values), clusters)) if sums is None else sums
         for of_groups, of_rows in zip(sums, values, strict=True):
             np.add.at(of_groups, groups, of_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ def paired(
     labels, (before, after), count = coded(metric, truth, predictions, classes)
     weighted = None if weights is None else _weights(weights, len(labels))
     if metric.scores:
-        _enough_of_each(labels, weighted, count)
+        _enough_of_each(cast("Codes", labels), weighted, count)
     return Rows(labels, before, after, weighted, None if groups is None else _groups(groups, len(labels)), count)
 
 

@@ -101,8 +101,9 @@ def test_only_the_action_is_asked_for_that_a_probe_of_the_endpoint_needs(bench: 
     bench.cloud.denied = [f"*/{action}/action" for each, action in actions.items() if each != auth]
     assert list(bench.deployer.check(bench.target)) == []
     bench.cloud.denied = [f"*/onlineEndpoints/{actions[auth]}/action"]
-    assert f"may not Microsoft.MachineLearningServices/workspaces/onlineEndpoints/{actions[auth]}/action" in (
-        bench.deployer.check(bench.target)[0]
+    assert (
+        f"may not Microsoft.MachineLearningServices/workspaces/onlineEndpoints/{actions[auth]}/action"
+        in (bench.deployer.check(bench.target)[0])
     )
 
 

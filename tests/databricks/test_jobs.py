@@ -221,7 +221,7 @@ def test_of_a_version_that_is_off_it_is_told_when_and_where_its_runs_wrote(world
     assert seen is not None
     assert other is not None
     runs = [run for run in world.jobs.runs.values() if run.job_id == JOB and run.end_time and _given(run, 1)]
-    times = (runs[0].start_time / 1_000, runs[-1].end_time / 1_000)
+    times = ((runs[0].start_time or 0) / 1_000, (runs[-1].end_time or 0) / 1_000)
     folders = () if world.stream else tuple(f"run={run.run_id}" for run in runs)
     assert seen.wrote == Wrote(None, *times, "the output of the job 421", folders)
     assert other.wrote is None
