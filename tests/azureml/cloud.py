@@ -142,6 +142,11 @@ class Endpoint:
 class Cloud:
     """Everything there is, and what a test may do to it behind everybody's back."""
 
+    denied: list[str]
+    """Actions that the identity may not do in the workspace, whatever else it may."""
+    monitored: set[str] | None
+    """Endpoints on which alone the identity may read metrics; None: wherever it may read."""
+
     def __init__(self) -> None:
         self.base = self.cluster = ""
         """Where attached Kubernetes clusters answer: in clear, as they do without a certificate."""
@@ -168,10 +173,6 @@ class Cloud:
         self.unknown_metrics: set[str] = set()
         self.wide = True
         """Whether the identity may do everything in the workspace."""
-        self.denied: list[str] = []
-        """Actions that the identity may not do in the workspace, whatever else it may."""
-        self.monitored: set[str] | None = None
-        """Endpoints on which alone the identity may read metrics; None: wherever it may read."""
         self.broken: dict[str, Json] = {}
         """Version of a model -> the error of the operation of a deployment that names it."""
         self.scoring_errors: dict[str, int] = {}
