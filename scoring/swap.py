@@ -36,9 +36,7 @@ class Swap(Generic[T]):
         try:
             pointer = pointers.read(self._uri)
         except Stop as error:
-            release = self.scorer.release if self.scorer else None
-            told = Stop(error.kind, f"v{release.version} goes on: {error}") if release else error
-            self._report.fails(told, release, self.token)
+            self._report.fails(error, self.scorer.release if self.scorer else None, self.token)
             return self.scorer
         self._report.fine(POINTER)
         if pointer is None or pointer.live is None:

@@ -353,8 +353,7 @@ class Mirrored:
 class Wrote:
     """What a job wrote with one release, since it first ran it."""
 
-    rows: int | None
-    """None where nobody counts them."""
+    rows: int
     since: float
     until: float
     where: str = ""

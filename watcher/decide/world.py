@@ -119,8 +119,7 @@ class World:
         tried = self.record.attempts.get(step.slot)
         if tried is not None and tried.not_before > self.now:
             if tried.going_on:
-                reason = "probing" if verb is Verb.PROBE else "launching"
-                return self.wait(reason, f"v{version} on {target}: {tried.why}", tried.not_before)
+                return self.wait("launching", f"v{version} on {target}: {tried.why}", tried.not_before)
             return self.wait("backoff", f"{step.slot} failed {tried.count}×: {tried.why}", tried.not_before)
         return Decision(step, self.record, self.now, self.lines)
 
