@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import signal
 import subprocess
@@ -20,8 +19,6 @@ from tests.contract.ledger_suite import (
     race,
 )
 from watcher.ledger.sqlite import SqliteLedger
-
-spawn = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import signal
 import subprocess
@@ -19,8 +18,6 @@ from tests.contract.ledger_suite import (
 )
 from tests.ledger.tables import new_name, table_ledger
 from watcher.ledger.table import TableLedger
-
-spawn = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture

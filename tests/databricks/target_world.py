@@ -12,8 +12,8 @@ from watcher.values import Identity, Observed, Release, Status, Target, Version
 MODEL = "ml.risk.churn"
 
 
-def version_of(number: int, model: str = MODEL) -> Version:
-    return Version(Identity(model, number, 1_700 + number, "s"), Status.READY, "dbfs:/m")
+def version_of(number: int) -> Version:
+    return Version(Identity(MODEL, number, 1_700 + number, "s"), Status.READY, "dbfs:/m")
 
 
 class TargetWorld(ABC):
