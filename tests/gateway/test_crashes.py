@@ -72,7 +72,8 @@ def test_a_killed_server_is_restarted_and_takes_over_the_running_workers(endpoin
     assert pids.zygote(endpoint.home) == zygote
     assert endpoint.state["weights"] == weights
     assert endpoint.state["token"] != token, "counts started again, so the token they belong to must be another"
-    assert set(told.statuses) <= {200, "ConnectionResetError", "RemoteDisconnected"}, "nobody was refused"
+    broken_off = {"ConnectionResetError", "BrokenPipeError", "RemoteDisconnected"}
+    assert set(told.statuses) <= {200} | broken_off, "nobody was refused"
 
 
 def test_connections_made_while_the_server_is_down_wait_instead_of_being_refused(endpoint: Endpoint) -> None:
