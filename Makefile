@@ -68,8 +68,8 @@ audit: $(TEST_READY) ## ask for known vulnerabilities of what the locks pin; 3 w
 bench: $(DEMO_READY) ## measure, and print a table
 	@$(DEMO) -m benchmarks
 
-bench-spark: $(SPARK_STARTS) ## measure the batch job on Spark
-	@$(SPARK) -m benchmarks --only spark
+bench-spark: $(SPARK_STARTS) ## measure the batch job and the stream on Spark
+	@$(SPARK) -m benchmarks --only spark --only spark_stream
 
 mutation: $(TEST_READY) ## change the rules one by one and see whether a test notices; hours, goes on where it stopped
 	@$(TEST) -m mutmut run --max-children 2

@@ -47,7 +47,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Measured]] = {
     "stream": stream.run,
 }
 """By the name that `--only` takes, in the order in which they run."""
-ELSEWHERE: dict[str, Callable[[Bench], Measured]] = {"spark": spark.run}
+ELSEWHERE: dict[str, Callable[[Bench], Measured]] = {"spark": spark.run, "spark_stream": stream.run_on_spark}
 """The same, in an environment of its own: `make bench-spark`."""
 
 
@@ -139,6 +139,10 @@ ROWS: Sequence[Row] = (
     Row("spark_ridge_udf", "spark", "`spark_udf` as it is by default, over that run", "×", least=2.2),
     Row("spark_boosted", "spark", "the same with gradient boosting, 1,000,000 rows", "×", most=1.1),
     Row("spark_boosted_udf", "spark", "`spark_udf` as it is by default, over that run", "×", least=1.6),
+    Row("spark_stream_wrong", "spark_stream", "rows lost or scored twice in 20 swaps of a stream on Spark", "", most=0),
+    Row("spark_stream_swap", "spark_stream", "time between two commits across a swap, over the usual", "×", most=1.2),
+    Row("spark_stream_move", "spark_stream", "pointer moved to first commit, beyond one micro-batch", " s", most=1),
+    Row("spark_stream_slowest", "spark_stream", "the slowest of these, beyond two micro-batches", " s", most=1),
 )
 HEADS = ("what", "measured", "must reach", "met", "in numbers")
 

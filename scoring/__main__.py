@@ -28,8 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _JOBS[job](given)
     except Stop as error:
-        print(sentence(error), file=sys.stderr)
+        if not error.told:
+            print(sentence(error), file=sys.stderr)
         return WRONG if error.kind == USAGE else STOPPED
+    except ModuleNotFoundError as error:
+        print(f"The job needs {error.name}, which is not installed where it runs.", file=sys.stderr)
+        return STOPPED
     except KeyboardInterrupt:
         return STOPPED
     return DONE
@@ -124,7 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     batch.add_argument("--run", help="names the run's folder; repeating a run that is whole does nothing")
     batch.add_argument("--version", type=int, help="of the input; default: the newest")
     batch.add_argument("--at", metavar="TIME", help="the input as it was then: 2026-03-01T14:30, UTC without a zone")
-    batch.add_argument("--since", type=int, metavar="VERSION", help="only rows that came with this version or later")
+    batch.add_argument(
+        "--since", type=_since, metavar="VERSION|TIME", help="only rows that came with this version, or then, or later"
+    )
     batch.add_argument("--where", metavar="SQL", help="only rows that meet a condition, such as \"region = 'north'\"")
     batch.add_argument("--partition-by", type=_names, default=(), metavar="A,B")
     batch.add_argument(
@@ -160,6 +166,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _since(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _positive(text: str) -> int:

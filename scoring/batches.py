@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from scoring import pointer as pointers
 from scoring import runs
-from scoring.errors import OUTPUT, USAGE, Stop
+from scoring.errors import INPUT, OUTPUT, USAGE, Stop
 from scoring.pointer import Release
 from scoring.report import RUNNING, Report, Wrote
 from scoring.runs import Making, Manifest
 
+Commits = Iterable[tuple[int, float]]
+"""Of a table: each version that its log still has, and when it came, in seconds since the epoch."""
 Make = Callable[[Release, str], Manifest | None]
 """Makes the folder of a run that is so named; None where another one of the same name came first."""
 
@@ -32,8 +35,8 @@ class Options:
     """Of the input; None: the newest."""
     at: str | None = None
     """A moment in ISO 8601: the input as it was then."""
-    since: int | None = None
-    """Only rows that came with this version of the input or a later one."""
+    since: int | str | None = None
+    """Only rows that came with this version of the input, or at this moment in ISO 8601, or later."""
     where: str | None = None
     """SQL that a row must meet."""
     columns: tuple[str, ...] | None = None
@@ -43,16 +46,20 @@ class Options:
     """Rows that are scored at a time."""
 
 
-def carried_out(options: Options, engine: str, pinned: Callable[[], tuple[int, Make]]) -> tuple[Manifest, bool]:
+Chosen = TypeVar("Chosen", bound=Options)
+
+
+def carried_out(options: Chosen, engine: str, pinned: Callable[[], tuple[Chosen, int, Make]]) -> tuple[Manifest, bool]:
     """The manifest of the run, and whether it was made now. Raises Stop.
 
-    `pinned`: the version of the input that is scored, and what makes the folder from it.
+    `pinned`: the options with every moment as a version, the version of the input that is scored, and what makes the
+    folder from it.
     """
     release, token = pointers.live(options.pointer)
     report = Report(options.pointer, "batch", engine, input=options.input, output=options.output)
     _begun(report, release, token)
     try:
-        version, make = pinned()
+        options, version, make = pinned()
         name = options.run or _named(options, version, release)
         there = runs.done(options.output, name)
         if there is not None:
@@ -97,6 +104,7 @@ def published(
 ) -> Manifest | None:
     """Make a written run visible under its manifest, which is given back; None where another one came first."""
     now = time.time()
+    since = options.since if isinstance(options.since, int) else None
     manifest = Manifest(
         run=name,
         model=release.model,
@@ -111,11 +119,26 @@ def published(
         files=made.names(),
         seconds=round(now - began, 3),
         at=now,
-        since=options.since,
+        since=since,
         where=options.where,
         partitioned_by=options.partition_by,
     )
     return manifest if made.publish(manifest) else None
+
+
+def since_version(options: Chosen, commits: Callable[[], Commits]) -> Chosen:
+    """The options with the version that a moment of `since` stands for. Raises Stop where nobody can tell any more."""
+    if not isinstance(options.since, str):
+        return options
+    wanted, known = moment(options.since).timestamp(), sorted(commits())
+    first = next((version for version, at in known if at >= wanted), known[-1][0] + 1)
+    if first == known[0][0] > 0:
+        raise Stop(
+            INPUT,
+            f"The log of {options.input} begins with version {first}, after {options.since}: what came in between"
+            f" cannot be told any more. Say --since {first} to score what is told.",
+        )
+    return replace(options, since=first)
 
 
 def moment(text: str) -> datetime:

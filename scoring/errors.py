@@ -14,6 +14,8 @@ class Stop(Exception):
     def __init__(self, kind: str, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
         self.kind, self.passing = kind, passing
+        self.told = False
+        """Whether it stands on standard error already."""
 
 
 def sentence(error: BaseException, most: int = 400) -> str:

@@ -93,6 +93,7 @@ class Report:
             "token": token,
             "at": time.time(),
         }
+        error.told = True
         with self._lock:
             before = self._told["error"]
             news = before is None or any(before[key] != told[key] for key in told if key != "at")

@@ -36,7 +36,9 @@ class Swap(Generic[T]):
         try:
             pointer = pointers.read(self._uri)
         except Stop as error:
-            self._report.fails(error, self.scorer.release if self.scorer else None, self.token)
+            release = self.scorer.release if self.scorer else None
+            told = Stop(error.kind, f"v{release.version} goes on: {error}") if release else error
+            self._report.fails(told, release, self.token)
             return self.scorer
         self._report.fine(POINTER)
         if pointer is None or pointer.live is None:

@@ -153,7 +153,7 @@ class _Reading:
         if marks.crown is None:
             # Nothing tells a model that was created again from the one before it: what was settled is looked at again.
             settled = min(settled, first_look(marks, marks.newest))
-        found.update({v.number: v for v in self._registry.versions(marks.name, settled, MOST_VERSIONS)})
+        found.update({v.number: v for v in self._registry.versions(marks.name, settled, MOST_VERSIONS, self._marked)})
         self.newest = max([marks.newest, *found])
         for number in self._marked:
             if number not in found:

@@ -5,7 +5,7 @@ Every method raises only `Transient`, `Terminal` or `Conflict` (`watcher.errors`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeGuard
 
@@ -62,10 +62,11 @@ class Registry(Protocol):
         """One version by direct get."""
         ...
 
-    def versions(self, name: str, above: int, most: int = 200) -> Sequence[Version]:
+    def versions(self, name: str, above: int, most: int = 200, also: Collection[int] = ()) -> Sequence[Version]:
         """Versions with a number above `above`, highest first, at most `most`. A listing: absence means nothing.
 
-        Versions that carry `watcher.rejudge` are added, whatever their number.
+        Versions that carry `watcher.rejudge` are added, whatever their number; those of `also` where they come with
+        the listing at no cost, and are as a direct get would give them.
         """
         ...
 
@@ -145,7 +146,10 @@ class Deployer(Protocol):
         ...
 
     def probe(self, release: Release, example: Example) -> Probe:
-        """Ask the release itself, past the traffic rules, and read back which version answered."""
+        """Ask the release itself, past the traffic rules, and read back which version answered.
+
+        An answer that takes minutes, such as a job's: `UnderWay`, and a later call reads it.
+        """
         ...
 
     def shift(self, target: Target, weights: Mapping[str, int], seen: str) -> None:

@@ -276,6 +276,7 @@ DECIDING: tuple[Reason, ...] = (
         "Read why in the history, correct it, register again.",
     ),
     Reason("probe", "A release of the challenger is asked the example.", "Nothing."),
+    Reason("probing", "A release of the challenger was asked, and its answer takes a while.", "Nothing."),
     Reason(
         "probe_failed",
         "A release of the challenger did not answer the example, or another version answered.",

@@ -107,7 +107,7 @@ def mirror_found(found: Mapping[str, Any]) -> str:
     p95 = found.get("p95_ms")
     parts = [
         f" Until then {_version(found.get('version'))} answered {requests} copies of requests: {errors} failed",
-        f"{disagreed} of {compared} answers that were compared differ",
+        f"{disagreed} of {compared} answers that were compared differ" if compared != "0" else "",
         f"the 95th percentile took {_number(p95)} ms" if p95 is not None else "",
         f"{dropped} more were dropped" if dropped != "0" else "",
     ]

@@ -353,7 +353,8 @@ class Mirrored:
 class Wrote:
     """What a job wrote with one release, since it first ran it."""
 
-    rows: int
+    rows: int | None
+    """None where nobody counts them."""
     since: float
     until: float
     where: str = ""

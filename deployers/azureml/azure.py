@@ -373,12 +373,13 @@ class Azure:
 
 
 def quiet() -> None:
-    """Let nothing of what the SDKs log reach a person: whatever they raise, the loop tells once and better."""
+    """Let nothing of what the SDKs log reach a person: whatever they raise, the loop tells once and better.
+
+    To be called once they are imported: azure-ai-ml gives itself a handler that writes to stderr.
+    """
     for name in _LOGGERS:
         logger = logging.getLogger(name)
-        logger.propagate = False
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
+        logger.propagate, logger.handlers = False, [logging.NullHandler()]
 
 
 def _json(found: Any) -> Json:

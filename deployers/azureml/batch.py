@@ -14,7 +14,7 @@ from deployers.azureml.endpoints import ALL, AzureEndpoints, state_of, tags_of
 from deployers.azureml.places import endpoint, place, workspace
 from deployers.azureml.scoring import start_job
 from deployers.azureml.trouble import codes, failure
-from watcher.errors import Conflict, Terminal, Transient, UserError
+from watcher.errors import Conflict, Terminal, Transient, UnderWay, UserError
 from watcher.ports import Deployer
 from watcher.text import plain
 from watcher.values import Example, Kind, Probe, Release, Target
@@ -42,7 +42,7 @@ class AzureBatch(AzureEndpoints):
     def probe(self, release: Release, example: Example) -> Probe:
         """Score `probe_data` by a job of the release itself, and read back how it ended. Without: it is staged.
 
-        The job takes minutes: until it has ended, `Transient`. Its name is kept on the deployment. One that says
+        The job takes minutes: until it has ended, `UnderWay`. Its name is kept on the deployment. One that says
         nothing of the release is followed by another, `MOST_JOBS` in all; the look after that begins anew.
         """
         name, target = endpoint(release.target.settings), release.target
@@ -57,20 +57,20 @@ class AzureBatch(AzureEndpoints):
         job, of, tries = _job(tags_of(there))
         if not job or of != asked:
             self._begin(azure, release, found, there, asked, 1)
-            raise Transient(f"a job scores {plain(data)} with {release.name}", RUNNING)
+            raise UnderWay(f"a job scores {plain(data)} with {release.name}", RUNNING)
         running = azure.job(job)
         status = GONE if running is None else str((running.get("properties") or {}).get("status") or "started")
         if status == "Completed":
             return Probe(ok=True, version=marks.version_of(tags_of(there)), detail=f"job {plain(job)} completed")
         if status != "Failed" and status not in _SILENT:
-            raise Transient(f"job {plain(job)} with {release.name}: {status}", RUNNING)
+            raise UnderWay(f"job {plain(job)} with {release.name}: {status}", RUNNING)
         error = azure.job_error(job) if status == "Failed" else {}
         said = f"job {plain(job)}: {status}{f' ({failure(error)})' if error else ''}"
         if status not in _SILENT and _PLATFORM.isdisjoint(codes(error)):
             return Probe(ok=False, version=release.version.number, detail=said)
         if tries < MOST_JOBS:
             self._begin(azure, release, found, there, asked, tries + 1)
-            raise Transient(f"{said}; another one scores {plain(data)} with {release.name}", RUNNING)
+            raise UnderWay(f"{said}; another one scores {plain(data)} with {release.name}", RUNNING)
         self._keep(azure, release, there, "")
         return Probe(ok=False, version=release.version.number, detail=f"{MOST_JOBS} jobs scored nothing; {said}")
 

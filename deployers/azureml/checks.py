@@ -13,6 +13,7 @@ from deployers.azureml.azure import BATCH, ONLINE, PERMISSIONS, Azure, Family, J
 from deployers.azureml.places import PROVIDER, endpoint
 from deployers.azureml.trouble import Absent
 from watcher.errors import Conflict, Terminal, Transient, UserError
+from watcher.naming import LONGEST
 from watcher.text import plain
 from watcher.values import Artifacts, EvidenceOf, Target
 
@@ -21,12 +22,19 @@ VERSION = "2023-10-01"
 ALL = 100
 MOST_DEPLOYMENTS = 20
 """The service's own limit for one endpoint."""
+MOST_INSTANCES = 50
+"""The same for one deployment."""
+MOST_SECONDS, MOST_SECONDS_THERE = 180, 300
+"""The longest `request_timeout`, on managed endpoints and on a cluster."""
+LONGEST_THERE = 62 - LONGEST
+"""Characters of an endpoint's name on a cluster, where the deployment's is appended to it."""
 LAST_WITHOUT_CODE = (3, 6)
 """The last MLflow whose models the service is known to serve without a scoring script."""
 RESERVED = 1.2
 """Managed endpoints reserve a fifth more than they use, for upgrades."""
 _WS = f"{PROVIDER}/workspaces"
-_KEYS = f"{_WS}/onlineEndpoints/listkeys/action"
+_CREDENTIALS = {"key": "listkeys", "amltoken": "token", "aadtoken": "score"}
+"""How clients of an online endpoint prove who they are -> the action that a probe needs."""
 _METRICS = "Microsoft.Insights/metrics/read"
 _NEEDED = (
     f"{_WS}/{{endpoints}}/read",
@@ -83,7 +91,10 @@ def _problems(azure: Azure, family: Family, target: Target) -> Iterator[str]:
         yield problem
         return
     word = f"{family.word}Endpoints"
-    needed = [action.format(endpoints=word) for action in _NEEDED] + [*([_KEYS] if family is ONLINE else ())]
+    needed = [action.format(endpoints=word) for action in _NEEDED]
+    if family is ONLINE:
+        auth = str(((there or {}).get("properties") or {}).get("authMode") or target.settings.get("auth") or "Key")
+        needed.append(f"{_WS}/onlineEndpoints/{_CREDENTIALS.get(auth.lower(), 'listkeys')}/action")
     missing = not_allowed(_permissions(azure, azure.where.arm_id), needed)
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""  # noqa: PLR2004 - enough to find the role by
@@ -92,6 +103,7 @@ def _problems(azure: Azure, family: Family, target: Target) -> Iterator[str]:
             " Scientist there."
         )
     if family is ONLINE:
+        yield from _limits(name, target)
         yield from _figures(azure, name, there)
     if there is not None:
         yield from _endpoint(azure, family, name, there, target)
@@ -106,6 +118,19 @@ def _problems(azure: Azure, family: Family, target: Target) -> Iterator[str]:
 
 def _permissions(azure: Azure, scope: str) -> Json:
     return azure.get(f"{scope}/providers/Microsoft.Authorization/permissions", **{"api-version": PERMISSIONS})
+
+
+def _limits(name: str, target: Target) -> Iterator[str]:
+    cluster = bool(target.settings.get("compute"))
+    if cluster and len(name) > LONGEST_THERE:
+        yield f"On a cluster an endpoint's name has {LONGEST_THERE} characters at most, and {name} has {len(name)}."
+    if cluster and str(target.settings.get("auth") or "").lower() == "aadtoken":
+        yield "Endpoints on a cluster take no tokens of Microsoft Entra: write `auth: Key` or `auth: AMLToken`."
+    seconds, most = float(target.settings.get("request_timeout") or 0), MOST_SECONDS_THERE if cluster else MOST_SECONDS
+    if seconds > most:
+        yield f"Azure gives a request up after {most} s at most: lower `request_timeout`, which is {seconds:g} s."
+    if (count := int(target.settings.get("instance_count") or 1)) > MOST_INSTANCES:
+        yield f"Azure allows {MOST_INSTANCES} instances of a deployment: lower `instance_count`, which is {count}."
 
 
 def _figures(azure: Azure, name: str, there: Json | None) -> Iterator[str]:

@@ -10,12 +10,13 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from deployers.databricks.workspace import AGAIN, CALL, PATIENCE, Workspaces, absent, text_of, translated
 from watcher.errors import Conflict, Terminal, Transient, UserError
 from watcher.text import plain
-from watcher.values import Example, Observed, Probe, Release, SeenRelease, State, Target, Version
+from watcher.values import Example, Observed, Probe, Release, SeenRelease, State, Target, Version, Wrote
 
 if TYPE_CHECKING:
     from databricks.sdk.service.jobs import BaseRun, Job, Run, RunNowResponse
@@ -24,6 +25,10 @@ ALL = 100
 OWNER, MODEL, TOKEN = "watcher_owner", "watcher_model", "watcher_token"
 STAGED = "watcher_release_"
 """Tag of a staged release: its name follows; the value is its identity's key and, after a colon, its trial run."""
+OUTPUT = "output"
+"""Parameter that says what a job writes, as the bundle's jobs have it; their batch runs are folders `run=RUN`."""
+MOST_RUNS = 25
+"""Ended runs that are looked through: one page."""
 MOST_TAGS = 25
 """Databricks forwards a job's tags to its clusters and takes no more."""
 _URI = re.compile(r"models:/(?P<model>[^/@]+)/(?P<version>\d+)$")
@@ -79,8 +84,10 @@ class DatabricksJobs:
         seen = self._read(target)
         ours = _ours(seen, target)
         serving = self._serving(seen, target)
-        releases = [self._release(target, name, staged) for name, staged in seen.staged.items()] if ours else []
         live = _named(seen, target, serving)
+        wrote = self._wrote(target, seen, live) if ours else {}
+        staged = seen.staged.items() if ours else ()
+        releases = [replace(self._release(target, name, one), wrote=wrote.get(name)) for name, one in staged]
         if serving and live not in {release.name for release in releases}:
             releases.append(SeenRelease(live, _version(serving), "", State.READY, ours=False))
         return Observed(
@@ -242,6 +249,31 @@ class DatabricksJobs:
                 if self._given(run, target) != pointer and not _ending(run) and run.run_id is not None:
                     jobs.cancel_run(run.run_id)
 
+    def _wrote(self, target: Target, seen: _Seen, live: str) -> dict[str, Wrote]:
+        """By the name of a release that is off: when ended runs wrote with it, as far as the workspace still knows.
+
+        What counts rows is in the output; a batch run that failed left no folder that looks done.
+        """
+        off = {f"models:/{target.model}/{one.version}": name for name, one in seen.staged.items() if name != live}
+        if not off:
+            return {}
+        with translated(f"list the runs of the job {_job(target)}"):
+            jobs = self._workspaces.of(target.settings).jobs
+            ended = list(islice(jobs.list_runs(job_id=_job(target), completed_only=True), MOST_RUNS))
+        tried = {one.run for one in seen.staged.values()}
+        runs: dict[str, list[BaseRun]] = {}
+        for run in reversed(ended):
+            name = off.get(self._given(run, target))
+            if name is not None and run.run_id not in tried and (self._stream or _succeeded(run)):
+                runs.setdefault(name, []).append(run)
+        where = plain(seen.parameters.get(OUTPUT) or f"the output of the job {_job(target)}", 300)
+        return {name: self._told(some, where) for name, some in runs.items()}
+
+    def _told(self, runs: Sequence[BaseRun], where: str) -> Wrote:
+        since, until = min(run.start_time or 0 for run in runs), max(run.end_time or 0 for run in runs)
+        folders = () if self._stream else tuple(f"run={run.run_id}" for run in runs)
+        return Wrote(None, since / 1_000, until / 1_000, where, folders)
+
     def _try(self, release: Release, before: int | None) -> int | None:
         """Start the run that scores some rows unwritten; asked again with the same token it is the same run."""
         target = release.target
@@ -270,7 +302,7 @@ class DatabricksJobs:
         return SeenRelease(name, staged.version, staged.key, state, detail=detail)
 
     def _state(self, target: Target, staged: _Staged) -> tuple[State, str]:
-        from databricks.sdk.service.jobs import RunLifecycleStateV2State, TerminationCodeCode
+        from databricks.sdk.service.jobs import RunLifecycleStateV2State
 
         if staged.run is None:
             return State.READY, ""
@@ -281,9 +313,9 @@ class DatabricksJobs:
         status = run.status
         if status is None or status.state is not RunLifecycleStateV2State.TERMINATED:
             return State.STARTING, ""
-        end = status.termination_details
-        if end is not None and end.code is TerminationCodeCode.SUCCESS:
+        if _succeeded(run):
             return State.READY, ""
+        end = status.termination_details
         said = (end.message if end is not None else None) or "it did not succeed"
         return State.FAILED, plain(f"The trial run {staged.run} failed: {said}", 500)
 
@@ -316,6 +348,13 @@ def _ending(run: BaseRun) -> bool:
     from databricks.sdk.service.jobs import RunLifecycleStateV2State
 
     return run.status is not None and run.status.state is RunLifecycleStateV2State.TERMINATING
+
+
+def _succeeded(run: BaseRun | Run) -> bool:
+    from databricks.sdk.service.jobs import TerminationCodeCode
+
+    end = run.status.termination_details if run.status is not None else None
+    return end is not None and end.code is TerminationCodeCode.SUCCESS
 
 
 def _ours(seen: _Seen, target: Target) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 
 from deployers.mlflow_plugin.names import deployment, own, place
 from deployers.mlflow_plugin.work import DONE, FAILED, LOST, RUNNING, Work, Works, read, replace, start
-from watcher.errors import Conflict, Terminal, Transient, UserError
+from watcher.errors import Conflict, Terminal, Transient, UnderWay, UserError
 from watcher.ports import Deployer
 from watcher.text import plain
 from watcher.values import Example, Kind, Observed, Probe, Release, SeenRelease, State, Target, Traffic, Version
@@ -125,7 +125,7 @@ class PluginDeployer:
         works.begin(work)
 
     def probe(self, release: Release, example: Example) -> Probe:
-        """Ask the release's own deployment by the plugin's `predict`. `Transient` until that process is through."""
+        """Ask the release's own deployment by the plugin's `predict`. `UnderWay` until that process is through."""
         _refuse_functions()
         target, name = release.target, release.name
         asked = hashlib.sha256(example.body).hexdigest()[:16]
@@ -140,7 +140,7 @@ class PluginDeployer:
             told = found["probe"] or {}
             work = works.of(told.get("work")) if told.get("of") == asked else Work(LOST)
             if work.state == RUNNING:
-                raise Transient(f"{name} is being asked", SOON)
+                raise UnderWay(f"{name} is being asked", SOON)
             if work.state in (DONE, FAILED):
                 found["probe"] = None
                 if work.state == FAILED:
@@ -162,7 +162,7 @@ class PluginDeployer:
                 begun = works.prepare(_job(target, "put", name=there, model_uri=found["uri"], ours=found["made"]))
                 found |= {"work": begun, "staged": True}
         works.begin(begun)
-        raise Transient(f"{name} is being asked", SOON)
+        raise UnderWay(f"{name} is being asked", SOON)
 
     def shift(self, target: Target, weights: Mapping[str, int], seen: str) -> None:
         _refuse_functions()

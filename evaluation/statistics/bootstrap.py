@@ -33,7 +33,7 @@ def resampled(measure: Measure) -> Compare:
             raise NotComparable("This metric takes no weights: leave them out, or choose another metric.")
         champion = _measured(measure, rows.truth, rows.champion)
         challenger = _measured(measure, rows.truth, rows.challenger)
-        units = rows.count if rows.groups is None else int(rows.groups.max()) + 1
+        units = rows.clusters or rows.count
         drawn = min(units, MOST_ROWS)
         found = []
         for taken in _draws(rows, units, drawn, np.random.default_rng(seed)):
@@ -50,8 +50,9 @@ def resampled(measure: Measure) -> Compare:
                 "rows: use more rows."
             )
         scale, centered = drawn / units, gains - gains.mean()
-        sizes = np.ones(units) if rows.groups is None else np.bincount(rows.groups).astype(np.float64)
-        free = 1.0 / (1.0 / freedom(sizes) + 1.0 / len(gains))
+        sizes = None if rows.groups is None else np.bincount(rows.groups).astype(np.float64)
+        own = freedom(units, units) if sizes is None else freedom(rows.count, float(sizes @ sizes))
+        free = 1.0 / (1.0 / own + 1.0 / len(gains))
         scatter = Spread(float(gains.var(ddof=1)) * scale, float(np.mean(centered**3)) * scale**2, free)
         low, high = bounds(challenger - champion, scatter, confidence)
         return Compared(champion, challenger, low, high, "bootstrap")

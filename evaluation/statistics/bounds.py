@@ -9,7 +9,7 @@ delta method, and agrees with the bootstrap to first order).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,20 +32,49 @@ class Spread:
     """Degrees of freedom of the variance."""
 
 
-def spread(contributions: Floats, shares: Floats, groups: Codes | None) -> Spread:
-    """The scatter of a sum of (n,) contributions that add up to zero; `shares` are the rows' weights, adding up to one.
+Blocks = Iterable[tuple[Floats, Codes | None]]
+"""(k, m) values of a few rows at a time, and the groups of these rows."""
+
+
+class Tally:
+    """Sums of powers of what rows, or groups, contribute, and of their shares."""
+
+    def __init__(self) -> None:
+        self.count = self.held = 0
+        self._square = self._cube = self._shares = self._square_of_shares = 0.0
+        self.least, self.most = math.inf, -math.inf
+
+    def add(self, contributions: Floats, shares: Floats) -> None:
+        """(m,) of some more of them."""
+        self.count += len(shares)
+        self.held += int(np.count_nonzero(shares))
+        self._square += float(contributions @ contributions)
+        self._cube += cubes(contributions)
+        self._shares += float(shares.sum())
+        self._square_of_shares += float(shares @ shares)
+        self.least = min(self.least, float(contributions.min(initial=math.inf)))
+        self.most = max(self.most, float(contributions.max(initial=-math.inf)))
+
+    def spread(self) -> Spread:
+        """The scatter of their sum, which is zero."""
+        free = freedom(self._shares, self._square_of_shares)
+        return Spread(self._square * unbiased(self.held), self._cube, free)
+
+
+def spread(blocks: Blocks, clusters: int | None) -> Spread:
+    """The scatter of a sum of contributions that add up to zero.
+
+    `blocks` are (2, m): contributions, and the rows' shares, which are weights that add up to one.
 
     The variance is k/(k - 1) times the sum of squares over the k rows, or over the k sums of groups (the
     cluster-robust variance of Liang and Zeger 1986, Biometrika 73, 13-22, with its usual small-sample factor). The
     degrees of freedom are those of as many equal groups as weigh the same (Kish 1965: one over the sum of squared
     shares), less one: n - 1 where every row counts once.
     """
-    return _spread(by_group(contributions, groups), by_group(shares, groups))
-
-
-def _spread(sums: Floats, sizes: Floats) -> Spread:
-    held = np.count_nonzero(sizes)
-    return Spread(float(sums @ sums) * held / (held - 1), cubes(sums), freedom(sizes))
+    tally = Tally()
+    for contributions, shares in by_group(blocks, clusters):
+        tally.add(contributions, shares)
+    return tally.spread()
 
 
 def cubes(sums: Floats) -> float:
@@ -53,31 +82,57 @@ def cubes(sums: Floats) -> float:
     return float((sums * sums) @ sums)
 
 
-def jackknife(of: Callable[[Floats], Floats], parts: Floats, groups: Codes | None) -> tuple[Floats, Floats]:
-    """What rows contribute to a function of sums of (k, n) parts over them, and their shares: the first of the parts.
+def unbiased(held: int) -> float:
+    """What makes the mean square of so many the variance between them."""
+    return held / (held - 1) if held > 1 else 1.0
+
+
+def jackknife(of: Callable[[Floats], Floats], blocks: Callable[[], Blocks], clusters: int | None) -> Tally:
+    """What rows contribute to a function of sums of (k, n) parts over them; their shares are the first of the parts.
 
     Each row, or group, is left out in turn (Quenouille and Tukey: Efron and Stein 1981, Annals of Statistics 9,
     586-596, who show that it errs towards too wide). Where few rows carry most of a sum this sees more than the
     derivative does. `of` takes (k, ...) sums and gives (...). Raises NotComparable where it is not finite without one.
     """
-    sums = np.stack([by_group(part, groups) for part in parts])
-    sums = sums[:, sums[0] > 0.0]
-    without = of(sums.sum(axis=1, keepdims=True) - sums)
-    if not np.isfinite(without).all():
-        raise NotComparable("Without one of its rows or groups the metric has no meaning: use more rows.")
-    count = len(without)
-    return np.asarray((without.mean() - without) * (count - 1) / count), sums[0]
+
+    def held() -> Iterator[Floats]:
+        return (parts[:, parts[0] > 0.0] for parts in by_group(blocks(), clusters))
+
+    total = sum(parts.sum(axis=1, keepdims=True) for parts in held())
+    count, whole = 0, 0.0
+    for parts in held():
+        without = of(total - parts)
+        if not np.isfinite(without).all():
+            raise NotComparable("Without one of its rows or groups the metric has no meaning: use more rows.")
+        count, whole = count + len(without), whole + float(without.sum())
+    tally = Tally()
+    for parts in held():
+        tally.add((whole / count - of(total - parts)) * (count - 1) / count, parts[0])
+    return tally
 
 
-def by_group(values: Floats, groups: Codes | None) -> Floats:
-    """(n,) values summed for each group; the values themselves where there are no groups."""
-    return values if groups is None else np.bincount(groups, values).astype(np.float64)
+def by_group(blocks: Blocks, clusters: int | None) -> Iterator[Floats]:
+    """The values themselves, a few rows at a time; where there are groups, all sums over each of them at once."""
+    if clusters is None:
+        yield from (values for values, _ in blocks)
+        return
+    sums: Floats | None = None
+    for values, groups in blocks:
+        if groups is None:
+            continue
+        sums = np.zeros((len(values), clusters)) if sums is None else sums
+        for of_groups, of_rows in zip(sums, values, strict=True):
+            np.add.at(of_groups, groups, of_rows)
+    if sums is not None:
+        yield sums
 
 
-def freedom(sizes: Floats) -> float:
-    """Degrees of freedom of a variance between parts of these sizes: Kish's effective number less one, at least 1."""
-    total = float(sizes.sum())
-    return max(total * total / float(sizes @ sizes) - 1.0, 1.0)
+def freedom(total: float, of_squares: float) -> float:
+    """Degrees of freedom of a variance between parts whose sizes, and their squares, add up to this.
+
+    Kish's effective number less one, at least 1.
+    """
+    return max(total * total / of_squares - 1.0, 1.0)
 
 
 def bounds(estimate: float, scatter: Spread, confidence: float) -> tuple[float, float]:
@@ -97,7 +152,7 @@ def bounds(estimate: float, scatter: Spread, confidence: float) -> tuple[float, 
     return float(estimate - error * down), float(estimate + error * up)
 
 
-def beyond(estimate: float, contributions: Floats, shares: Floats, confidence: float) -> tuple[float, float]:
+def beyond(estimate: float, tally: Tally, confidence: float) -> tuple[float, float]:
     """Bounds as `bounds` gives them, with what no row has shown yet where one end of the rows weighs more.
 
     Where few rows carry most of a difference, as squared errors often do, no row says how bad the next may be, and
@@ -107,10 +162,9 @@ def beyond(estimate: float, contributions: Floats, shares: Floats, confidence: f
     Lippman-Hand 1983, JAMA 249, 1743-1745). It is taken to be as bad as that row, and as much to be as good as the
     best: where both ends weigh the same nothing is added.
     """
-    low, high = bounds(estimate, _spread(contributions, shares), confidence)
-    count = len(contributions)
-    unseen = count * (1.0 - (1.0 - confidence) ** (1.0 / count))
-    uneven = unseen * float(contributions.min() + contributions.max())
+    low, high = bounds(estimate, tally.spread(), confidence)
+    unseen = tally.count * (1.0 - (1.0 - confidence) ** (1.0 / tally.count))
+    uneven = unseen * (tally.least + tally.most)
     return low + min(uneven, 0.0), high + max(uneven, 0.0)
 
 
@@ -121,10 +175,10 @@ def _hall(quantile: float, skewness: float) -> float:
     return float(3.0 / skewness * (np.cbrt(1.0 + skewness * (quantile - skewness / 6.0)) - 1.0))
 
 
-def enough_groups(groups: Codes | None) -> None:
+def enough_groups(clusters: int | None) -> None:
     """Raises NotComparable where the rows come from too few groups."""
-    if groups is not None and (found := int(groups.max()) + 1) < FEWEST_GROUPS:
+    if clusters is not None and clusters < FEWEST_GROUPS:
         raise NotComparable(
-            f"The rows come from {found} groups, and bounds need at least {FEWEST_GROUPS}: "
+            f"The rows come from {clusters} groups, and bounds need at least {FEWEST_GROUPS}: "
             "group by something finer, or leave the groups out if rows are independent."
         )

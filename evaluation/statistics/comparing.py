@@ -43,7 +43,7 @@ def gain(  # noqa: PLR0913 - rows, and what is known of them
         raise ValueError(f"A confidence of {confidence:g} is not between 0 and 1: write, for example, 0.95.")
     known = known_metric(metric) if isinstance(metric, str) else metric
     rows = paired(known, truth, champion, challenger, groups, weights, classes)
-    enough_groups(rows.groups)
+    enough_groups(rows.clusters)
     with np.errstate(all="ignore"):  # what comes of it is looked at below
         found = known.compare(rows, confidence, seed)
     if not np.isfinite([found.champion, found.challenger, found.low, found.high]).all():
@@ -60,7 +60,7 @@ def gain(  # noqa: PLR0913 - rows, and what is known of them
         challenger=found.challenger,
         method=found.method if rows.groups is None else f"cluster {found.method}",
         rows=rows.count,
-        clusters=None if rows.groups is None else int(rows.groups.max()) + 1,
+        clusters=rows.clusters,
     )
 
 

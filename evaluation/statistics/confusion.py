@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,33 +27,42 @@ def of_counts(score: Score) -> Compare:
     """
 
     def compare(rows: Rows, confidence: float, seed: int) -> Compared:
-        shares = rows.shares
-        truth = rows.truth.astype(np.intp)
-        champion, before = _scored(score, truth, rows.champion.astype(np.intp), shares, rows.classes)
-        challenger, after = _scored(score, truth, rows.challenger.astype(np.intp), shares, rows.classes)
-        low, high = bounds(challenger - champion, spread(shares * (after - before), shares, rows.groups), confidence)
-        return Compared(champion, challenger, low, high, "delta")
+        champion, before = _scored(score, _counts(rows, "champion"))
+        challenger, after = _scored(score, _counts(rows, "challenger"))
+
+        def contributions(block: Rows, shares: Floats) -> Floats:
+            gained = _slopes(after, block, block.challenger) - _slopes(before, block, block.champion)
+            return np.stack([shares * gained, shares])
+
+        scatter = spread(((contributions(*each), each[0].groups) for each in rows.blocks()), rows.clusters)
+        return Compared(champion, challenger, *bounds(challenger - champion, scatter, confidence), "delta")
 
     return compare
 
 
-def _scored(
-    score: Score, truth: npt.NDArray[np.intp], said: npt.NDArray[np.intp], shares: Floats, classes: int
-) -> tuple[float, Floats]:
-    """The metric, and its derivative by the weight of each row (n,)."""
-    right = truth == said
-    counts = np.concatenate(
-        [
-            np.bincount(truth[right], shares[right], classes),
-            np.bincount(truth, shares, classes),
-            np.bincount(said, shares, classes),
-        ]
-    )
+def _counts(rows: Rows, side: Literal["champion", "challenger"]) -> Floats:
+    """(3 · classes,) shares of the rows: those that are each class and said to be it, that are it, said to be it."""
+    found = np.zeros((3, rows.classes))
+    for block, shares in rows.blocks():
+        truth, said = block.truth.astype(np.intp), getattr(block, side).astype(np.intp)
+        right = truth == said
+        for counted, labels, of in ((0, truth[right], shares[right]), (1, truth, shares), (2, said, shares)):
+            found[counted] += np.bincount(labels, of, rows.classes)
+    return found.ravel()
+
+
+def _scored(score: Score, counts: Floats) -> tuple[float, list[Floats]]:
+    """The metric, and its derivatives by each of the three kinds of counts."""
     stepped = counts + 1j * _STEP * np.eye(len(counts))
     slopes = np.imag(score(*np.split(stepped, 3, axis=-1))) / _STEP
-    of_hit, of_truth, of_said = np.split(slopes, 3)
-    value = float(score(*np.split(counts, 3)))
-    return value, of_truth[truth] + of_said[said] + np.where(right, of_hit[truth], 0.0)
+    return float(score(*np.split(counts, 3))), np.split(slopes, 3)
+
+
+def _slopes(slopes: list[Floats], block: Rows, labels: npt.NDArray[np.generic]) -> Floats:
+    """The metric's derivative by the weight of each row (m,)."""
+    of_hit, of_truth, of_said = slopes
+    truth, said = block.truth.astype(np.intp), labels.astype(np.intp)
+    return of_truth[truth] + of_said[said] + np.where(truth == said, of_hit[truth], 0.0)
 
 
 def _ratio(part: Counts, whole: Counts) -> Counts:

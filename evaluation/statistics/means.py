@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.statistics.bounds import beyond, bounds, jackknife, spread
+from evaluation.statistics.bounds import Blocks, beyond, bounds, jackknife, spread
 from evaluation.statistics.values import Compare, Compared, Floats, RowLoss, Rows
 
 Array = npt.NDArray[np.generic]
@@ -17,12 +17,18 @@ def mean_of(row_loss: RowLoss) -> Compare:
     """Student's paired t of row losses."""
 
     def compare(rows: Rows, confidence: float, seed: int) -> Compared:
-        shares = rows.shares
-        before, after = row_loss(rows.truth, rows.champion), row_loss(rows.truth, rows.challenger)
-        each = after - before
-        estimate = float(shares @ each)
-        low, high = bounds(estimate, spread(shares * (each - estimate), shares, rows.groups), confidence)
-        return Compared(float(shares @ before), float(shares @ after), low, high, "t")
+        champion, challenger = 0.0, 0.0
+        for block, shares in rows.blocks():
+            champion += float(shares @ row_loss(block.truth, block.champion))
+            challenger += float(shares @ row_loss(block.truth, block.challenger))
+        estimate = challenger - champion
+
+        def around(block: Rows, shares: Floats) -> Floats:
+            each = row_loss(block.truth, block.challenger) - row_loss(block.truth, block.champion)
+            return np.stack([shares * (each - estimate), shares])
+
+        scatter = spread(((around(*each), each[0].groups) for each in rows.blocks()), rows.clusters)
+        return Compared(champion, challenger, *bounds(estimate, scatter, confidence), "t")
 
     return compare
 
@@ -34,39 +40,43 @@ def root_mean_of(row_loss: RowLoss) -> Compare:
         """Of the champion and the challenger, from sums of weights and of both models' losses."""
         return np.asarray(np.sqrt(np.maximum(sums[1:], 0.0) / sums[0]))
 
-    def compare(rows: Rows, confidence: float, seed: int) -> Compared:
-        shares = rows.shares
-        losses = [row_loss(rows.truth, said) for said in (rows.champion, rows.challenger)]
-        parts = np.stack([shares, *(shares * each for each in losses)])
-        return _compared(roots, parts, rows, confidence)
+    def parts(block: Rows, shares: Floats) -> Floats:
+        losses = [row_loss(block.truth, said) for said in (block.champion, block.challenger)]
+        return np.stack([shares, *(shares * each for each in losses)])
 
-    return compare
+    return lambda rows, confidence, _: _compared(roots, parts, rows, confidence)
 
 
 def determination(rows: Rows, confidence: float, seed: int) -> Compared:
     """R²: one minus the squared error over that of the truth's own mean, by the jackknife."""
+    mean = sum(float(shares @ block.truth.astype(np.float64)) for block, shares in rows.blocks())
 
     def both(sums: Floats) -> Floats:
         around = sums[2] - sums[1] ** 2 / sums[0]
         return np.asarray(1.0 - sums[3:] / around)
 
-    shares = rows.shares
-    truth = rows.truth.astype(np.float64)
-    centered = truth - shares @ truth
-    losses = [squared(truth, said) for said in (rows.champion, rows.challenger)]
-    parts = np.stack([shares, *(shares * each for each in (centered, centered**2, *losses))])
+    def parts(block: Rows, shares: Floats) -> Floats:
+        centered = block.truth.astype(np.float64) - mean
+        losses = [squared(block.truth, said) for said in (block.champion, block.challenger)]
+        return np.stack([shares, *(shares * each for each in (centered, centered**2, *losses))])
+
     return _compared(both, parts, rows, confidence)
 
 
-def _compared(both: Callable[[Floats], Floats], parts: Floats, rows: Rows, confidence: float) -> Compared:
-    """`both` takes (k, ...) sums and gives (2, ...), the champion's metric and the challenger's."""
+def _compared(
+    both: Callable[[Floats], Floats], parts: Callable[[Rows, Floats], Floats], rows: Rows, confidence: float
+) -> Compared:
+    """`both` takes (k, ...) sums of `parts` and gives (2, ...), the champion's metric and the challenger's."""
 
     def difference(sums: Floats) -> Floats:
         champion, challenger = both(sums)
         return np.asarray(challenger - champion)
 
-    champion, challenger = (float(each) for each in both(parts.sum(axis=1)))
-    low, high = beyond(challenger - champion, *jackknife(difference, parts, rows.groups), confidence)
+    def blocks() -> Blocks:
+        return ((parts(*each), each[0].groups) for each in rows.blocks())
+
+    champion, challenger = (float(each) for each in both(sum(values.sum(axis=1) for values, _ in blocks())))
+    low, high = beyond(challenger - champion, jackknife(difference, blocks, rows.clusters), confidence)
     return Compared(champion, challenger, low, high, "jackknife")
 
 

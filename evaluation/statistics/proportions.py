@@ -18,11 +18,14 @@ def accuracy(rows: Rows, confidence: float, seed: int) -> Compared:
     if rows.weights is not None or rows.groups is not None:
         errors = mean_of(wrong)(rows, confidence, seed)
         return Compared(1.0 - errors.champion, 1.0 - errors.challenger, -errors.high, -errors.low, errors.method)
-    champion, challenger = rows.truth == rows.champion, rows.truth == rows.challenger
-    won, lost = int(np.count_nonzero(challenger & ~champion)), int(np.count_nonzero(champion & ~challenger))
-    count = rows.count
+    won, lost, both, count = 0, 0, 0, rows.count
+    for block, _ in rows.blocks():
+        champion, challenger = block.truth == block.champion, block.truth == block.challenger
+        won += int(np.count_nonzero(challenger & ~champion))
+        lost += int(np.count_nonzero(champion & ~challenger))
+        both += int(np.count_nonzero(champion & challenger))
     low, high = lower(won, lost, count, confidence), -lower(lost, won, count, confidence)
-    return Compared(float(champion.mean()), float(challenger.mean()), low, high, "mcnemar")
+    return Compared((both + lost) / count, (both + won) / count, low, high, "mcnemar")
 
 
 def lower(won: int, lost: int, count: int, confidence: float) -> float:

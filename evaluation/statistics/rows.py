@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.statistics.values import Codes, Floats, Metric, Needs, NotComparable, Rows
+from evaluation.statistics.values import Codes, Floats, Metric, Needs, NotComparable, Rows, parts
 
 FEWEST_ROWS = 30
 """Below this, no bound here keeps its promise."""
@@ -36,7 +37,7 @@ def paired(
     labels, (before, after), count = coded(metric, truth, predictions, classes)
     weighted = None if weights is None else _weights(weights, len(labels))
     if metric.scores:
-        _enough_of_each(labels.astype(np.intp), weighted, count)
+        _enough_of_each(cast("Codes", labels), weighted, count)
     return Rows(labels, before, after, weighted, None if groups is None else _groups(groups, len(labels)), count)
 
 
@@ -68,10 +69,14 @@ def _plain(name: str, values: npt.ArrayLike) -> Array:
         raise NotComparable(f"{name} is {found.dtype}: it must be numbers, booleans or text.")
     if found.ndim == 0:
         raise NotComparable(f"{name} is a single value: give one for each row.")
-    if found.dtype.kind == "f" and not (finite := np.isfinite(found)).all():
-        rows = np.count_nonzero(~(finite if finite.ndim == 1 else finite.all(axis=tuple(range(1, finite.ndim)))))
+    if found.dtype.kind == "f" and (rows := sum(_not_finite(found[part]) for part in parts(len(found)))):
         raise NotComparable(f"{name} is missing or not finite in {rows} of {len(found)} rows.")
     return found
+
+
+def _not_finite(values: Array) -> int:
+    finite = np.isfinite(values)
+    return int(np.count_nonzero(~(finite if finite.ndim == 1 else finite.all(axis=tuple(range(1, finite.ndim))))))
 
 
 def _of_objects(name: str, values: Array) -> Array:
@@ -113,11 +118,15 @@ def _numbers(metric: Metric, truth: Array, said: Mapping[str, Array]) -> tuple[A
             raise NotComparable(f"{name} has {values.ndim} dimensions: {metric.name} needs one number for each row.")
     if metric.name in ("msle", "rmsle"):
         for name, values in arrays.items():
-            if values.astype(np.float64).min(initial=0.0) < 0.0:
+            if values.min(initial=0) < 0:
                 raise NotComparable(f"{name} is negative in some rows, where {metric.name} has no meaning.")
     if metric.name == "r2" and len(truth) and (truth == truth[0]).all():
         raise NotComparable("The truth is the same in every row, where r2 has no meaning: choose another metric.")
-    return truth.astype(np.float64), [values.astype(np.float64) for values in said.values()], 0
+    return (
+        truth.astype(np.float64, copy=False),
+        [values.astype(np.float64, copy=False) for values in said.values()],
+        0,
+    )
 
 
 def _is_number(name: str, values: Array, metric: str) -> None:
@@ -135,9 +144,24 @@ def _labels(
             raise NotComparable(f"{name} and the truth are not both text or both numbers: use the same labels.")
         if values.dtype.kind == "f" and _is_whole(truth) and not _is_whole(values):
             raise NotComparable(f"{name} is not whole numbers as the truth is: {metric.name} needs labels.")
-    every = np.unique(np.concatenate([np.unique(each) for each in (truth, *said.values(), *_given(classes))]))
+    every = _distinct(truth, *said.values(), *_given(classes))
     _classes_suit(metric, truth, len(every))
-    return np.searchsorted(every, truth), [np.searchsorted(every, values) for values in said.values()], len(every)
+    return _codes(every, truth), [_codes(every, values) for values in said.values()], len(every)
+
+
+def _distinct(*arrays: Array) -> Array:
+    """All values that are there, in order."""
+    found = [np.unique(each[part]) for each in arrays for part in parts(len(each))]
+    return np.unique(np.concatenate(found)) if found else np.empty(0)
+
+
+def _codes(every: Array, values: Array, places: Array | None = None) -> Codes:
+    """(n,) the place of each value among all in order, or what `places` has there, in the smallest type that has it."""
+    found = np.empty(len(values), np.min_scalar_type(len(every)))
+    for part in parts(len(values)):
+        place = np.searchsorted(every, values[part])
+        found[part] = place if places is None else places[place]
+    return found
 
 
 def _given(classes: Array | None) -> list[Array]:
@@ -149,7 +173,10 @@ def _is_text(values: Array) -> bool:
 
 
 def _is_whole(values: Array) -> bool:
-    return values.dtype.kind in "biu" or (values.dtype.kind == "f" and bool((values == np.rint(values)).all()))
+    return values.dtype.kind in "biu" or (
+        values.dtype.kind == "f"
+        and all(bool((values[part] == np.rint(values[part])).all()) for part in parts(len(values)))
+    )
 
 
 def _classes_suit(metric: Metric, truth: Array, count: int) -> None:
@@ -168,7 +195,7 @@ def _probabilities(
 ) -> tuple[Array, list[Array], int]:
     if classes is not None and _is_text(classes) != _is_text(truth):
         raise NotComparable("The list of classes and the truth are not both text or both numbers: use the same labels.")
-    present = np.unique(truth)
+    present = _distinct(truth)
     order = present if classes is None else classes
     if strange := [str(label)[:80] for label in present if label not in order]:
         raise NotComparable(f"The truth has a class that is not in the list of classes: {strange[0]!r}.")
@@ -185,7 +212,7 @@ def _probabilities(
         if not metric.scores:
             _are_probabilities(name, values)
     by_label = np.argsort(order, kind="stable")
-    codes = by_label[np.searchsorted(order, truth, sorter=by_label)]
+    codes = _codes(order[by_label], truth, by_label)
     floats = [values if values.dtype.kind == "f" else values.astype(np.float64) for values in said.values()]
     if len(order) == 2:  # noqa: PLR2004 - one number says both
         floats = [values if values.ndim == 1 else np.ascontiguousarray(values[:, 1]) for values in floats]
@@ -193,15 +220,19 @@ def _probabilities(
 
 
 def _are_probabilities(name: str, values: Array) -> None:
-    number = values.astype(np.float64)
-    if number.min(initial=0.0) < 0.0 or number.max(initial=0.0) > 1.0:
+    if values.min(initial=0) < 0 or values.max(initial=0) > 1:
         raise NotComparable(f"{name} is not between 0 and 1 everywhere: give probabilities.")
-    if number.ndim > 1 and np.abs(number.sum(axis=1) - 1.0).max(initial=0.0) > _SUM:
+    if values.ndim > 1 and any(
+        np.abs(values[part].sum(axis=1, dtype=np.float64) - 1.0).max() > _SUM for part in parts(len(values))
+    ):
         raise NotComparable(f"{name} does not add up to 1 over the classes of each row: give probabilities.")
 
 
 def _enough_of_each(labels: Codes, weights: Floats | None, classes: int) -> None:
-    counts = np.bincount(labels if weights is None else labels[weights > 0.0], minlength=classes)
+    counts = np.zeros(classes, np.intp)
+    for part in parts(len(labels)):
+        some = labels[part] if weights is None else labels[part][weights[part] > 0.0]
+        counts += np.bincount(some, minlength=classes)
     if counts.min() < FEWEST_OF_A_CLASS:
         raise NotComparable(
             f"A class has {counts.min()} rows, and bounds need at least {FEWEST_OF_A_CLASS} of each: use more rows."
@@ -227,4 +258,4 @@ def _groups(groups: npt.ArrayLike, count: int) -> Codes:
     found = _plain("The group of a row", groups)
     if found.shape != (count,):
         raise NotComparable(f"The groups have the shape {found.shape}, and there are {count} rows: give one for each.")
-    return np.unique(found, return_inverse=True)[1]
+    return _codes(_distinct(found), found)

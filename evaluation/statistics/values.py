@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.intp]
+Codes = npt.NDArray[np.integer[Any]]
+
+
+BLOCK = 131_072
+"""Rows that are worked on at once: what is made of each row, and is not kept, takes memory for so many."""
 
 
 class NotComparable(ValueError):
@@ -50,6 +54,11 @@ class Needs(StrEnum):
     """One number for each row."""
 
 
+def parts(count: int) -> Iterator[slice]:
+    """Where each block of so many rows lies."""
+    return (slice(begin, begin + BLOCK) for begin in range(0, count, BLOCK))
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What is compared, checked and coded: all of n rows, all finite.
@@ -72,16 +81,31 @@ class Rows:
         return len(self.truth)
 
     @property
-    def shares(self) -> Floats:
-        """(n,) weights that add up to one."""
-        if self.weights is None:
-            return np.full(self.count, 1.0 / self.count)
-        return np.asarray(self.weights / self.weights.sum())
-
-    @property
     def same(self) -> bool:
         """Whether both models said the same on every row."""
-        return bool(np.array_equal(self.champion, self.challenger))
+        return all(np.array_equal(self.champion[part], self.challenger[part]) for part in parts(self.count))
+
+    @property
+    def clusters(self) -> int | None:
+        """How many groups there are."""
+        return None if self.groups is None else int(self.groups.max()) + 1
+
+    def blocks(self) -> Iterator[tuple[Rows, Floats]]:
+        """A few rows at a time, with their shares of all."""
+        total = float(self.count) if self.weights is None else float(self.weights.sum())
+        for part in parts(self.count):
+            weights = None if self.weights is None else self.weights[part]
+            yield (
+                replace(
+                    self,
+                    truth=self.truth[part],
+                    champion=self.champion[part],
+                    challenger=self.challenger[part],
+                    weights=weights,
+                    groups=None if self.groups is None else self.groups[part],
+                ),
+                np.full(len(self.truth[part]), 1.0 / total) if weights is None else weights / total,
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from scoring import runs
-from scoring.batches import Make, Options, carried_out, kept, moment, published
+from scoring.batches import Commits, Make, Options, carried_out, kept, moment, published, since_version
 from scoring.delta.source import Source, position
 from scoring.errors import INPUT, OUTPUT, USAGE, Stop, sentence
 from scoring.model import Scorer, load
@@ -27,9 +27,10 @@ __all__ = ["Options", "run"]
 def run(options: Options) -> tuple[Manifest, bool]:
     """The manifest of the run, and whether it was made now. Raises Stop."""
 
-    def pinned() -> tuple[int, Make]:
+    def pinned() -> tuple[Options, int, Make]:
         table = _table(options)
-        return int(table.version()), partial(_make, options, table)
+        chosen = since_version(options, lambda: _commits(options.input))
+        return chosen, int(table.version()), partial(_make, chosen, table)
 
     return carried_out(options, "delta", pinned)
 
@@ -48,6 +49,13 @@ def _table(options: Options) -> Any:
     except (DeltaError, OSError) as error:
         which = f" at version {options.version}" if options.version is not None else ""
         raise Stop(INPUT, f"{options.input} cannot be read{which}: {sentence(error)}") from error
+
+
+def _commits(uri: str) -> Commits:
+    from deltalake import DeltaTable
+
+    # Of the newest version: delta-rs numbers the history of an older one wrongly.
+    return [(int(entry["version"]), int(entry["timestamp"]) / 1_000) for entry in DeltaTable(uri).history()]
 
 
 def _make(options: Options, table: Any, release: Release, name: str) -> Manifest | None:
@@ -81,10 +89,10 @@ def _rows(options: Options, table: Any) -> tuple[Iterator[Any], Any]:
     from deltalake.exceptions import DeltaError
 
     schema = pa.schema(table.schema())
-    if options.since is not None:
+    if isinstance(options.since, int):
         if options.where is not None:
             raise Stop(USAGE, "A run over a range of versions takes no --where.")
-        return _since(options, int(table.version())), schema
+        return _since(options, options.since, int(table.version())), schema
     try:
         return (pa.record_batch(batch).cast(schema) for batch in table.scan(predicate=options.where)), schema
     except (DeltaError, OSError) as error:
@@ -93,8 +101,8 @@ def _rows(options: Options, table: Any) -> tuple[Iterator[Any], Any]:
         ) from error
 
 
-def _since(options: Options, last: int) -> Iterator[Any]:
-    source, at = Source(options.input, last), position(options.since or 0)
+def _since(options: Options, since: int, last: int) -> Iterator[Any]:
+    source, at = Source(options.input, last), position(since)
     source.require(at)
     while (chunk := source.next(at, options.most)) is not None:
         yield from chunk.table.to_batches()

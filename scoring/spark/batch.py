@@ -9,7 +9,7 @@ from typing import Any
 
 from scoring import documents, runs
 from scoring import pointer as pointers
-from scoring.batches import Make, carried_out, kept, moment, published
+from scoring.batches import Commits, Make, carried_out, kept, moment, published, since_version
 from scoring.batches import Options as Common
 from scoring.errors import INPUT, USAGE, Stop
 from scoring.model import NUMBER
@@ -17,7 +17,7 @@ from scoring.pointer import Release
 from scoring.runs import Making, Manifest
 from scoring.spark import session, tables
 from scoring.spark.rows import LOCAL, MAP, prepare, to_arrow
-from scoring.spark.trouble import not_written, said
+from scoring.spark.trouble import not_written, said, unfed
 
 TRIED = 1_000
 """Rows that a dry run scores at most."""
@@ -53,10 +53,10 @@ def dry_run(options: Options) -> int:
 def run(options: Options) -> tuple[Manifest, bool]:
     """The manifest of the run, and whether it was made now. Raises Stop."""
 
-    def pinned() -> tuple[int, Make]:
+    def pinned() -> tuple[Options, int, Make]:
         spark = session.get(options.most)
-        version = _version(spark, options)
-        return version, partial(_make, spark, options, version)
+        version, chosen = _version(spark, options), since_version(options, lambda: _commits(spark, options))
+        return chosen, version, partial(_make, spark, chosen, version)
 
     return carried_out(options, "spark", pinned)
 
@@ -82,23 +82,31 @@ def _version(spark: Any, options: Options) -> int:
     return int(row["version"])
 
 
+def _commits(spark: Any, options: Options) -> Commits:
+    rows = tables.required(spark, options.input).history().select("version", "timestamp").collect()
+    return [(int(row["version"]), row["timestamp"].timestamp()) for row in rows]
+
+
 def _frame(spark: Any, options: Options, version: int) -> Any:
-    reader = spark.read.format("delta")
-    if options.since is not None:
-        reader = reader.option("readChangeFeed", "true").option("startingVersion", options.since)
+    reader, since = spark.read.format("delta"), options.since
+    grown = isinstance(since, int) and since <= version
+    if grown:
+        reader = reader.option("readChangeFeed", "true").option("startingVersion", since)
         reader = reader.option("endingVersion", version)
     else:
         reader = reader.option("versionAsOf", version)
     try:
         frame = tables.read(reader, options.input)
-        if options.since is not None:
+        if grown:
             frame = frame.where(tables.WANTED_CHANGES).drop(*tables.CHANGES)
+        elif since is not None:
+            frame = frame.limit(0)
         if options.where is not None:
             frame = frame.where(options.where)
         frame.schema  # noqa: B018 - asks Spark to look at the table now
     except Exception as error:
-        kind = USAGE if options.where or options.since is not None else INPUT
-        raise Stop(kind, f"{options.input} cannot be read: {said(error)}") from error
+        kind = USAGE if options.where or since is not None else INPUT
+        raise unfed(error) or Stop(kind, f"{options.input} cannot be read: {said(error)}") from error
     return frame
 
 

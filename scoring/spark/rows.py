@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any
 
 from scoring.errors import USAGE, VERSION, Stop, sentence
@@ -15,6 +16,8 @@ from scoring.types import PREDICTION
 MAP, UDF = "map", "udf"
 LOCAL = "local"
 """MLflow's word for the libraries that the workers have."""
+NTZ = True
+"""A moment without a zone stays one: that is Spark's default from 4.2 on only."""
 SAMPLE = 10
 """Rows that are scored on the driver to learn the type of an answer that no signature tells."""
 _HELD: dict[Release, Scorer] = {}
@@ -64,7 +67,7 @@ class Answering:
 
         # What neither the model nor the output needs does not travel to the workers.
         frame = frame.select(*(name for name in frame.columns if name in keep or name in scorer.columns))
-        out = from_arrow_schema(scorer.out_schema(to_arrow(frame), keep))
+        out = from_arrow_schema(scorer.out_schema(to_arrow(frame), keep), NTZ)
         return frame.mapInArrow(_on_worker(self.shipped, scorer.answers, keep, at_us), out)
 
     def _by_spark(self, frame: Any, keep: list[str], at_us: int) -> Any:
@@ -82,7 +85,7 @@ class Answering:
         scorer = self.scorer
         if scorer is None or scorer.answers is None or list(scorer.answers) != [PREDICTION]:
             raise Stop(USAGE, f"v{self.release.version} answers several columns: score it with --apply map.")
-        kind = from_arrow_type(scorer.answers[PREDICTION])
+        kind = from_arrow_type(scorer.answers[PREDICTION], NTZ)
         function = spark_udf(frame.sparkSession, self.release.uri, result_type=kind, env_manager=env_manager)
         columns = [name for name in scorer.columns if name in frame.columns]
         return self._stamp(frame.withColumn(PREDICTION, function(f.struct(*columns))), keep, [PREDICTION], at_us)
@@ -123,7 +126,9 @@ def to_arrow(frame: Any) -> Any:
     """The Arrow schema of a frame."""
     from pyspark.sql.pandas.types import to_arrow_schema
 
-    return to_arrow_schema(frame.schema, timezone="UTC")
+    # Spark 4.2 wants to be told the zone; before, every moment was in UTC.
+    asks = "timezone" in signature(to_arrow_schema).parameters
+    return to_arrow_schema(frame.schema, **({"timezone": "UTC"} if asks else {}))
 
 
 def _on_worker(

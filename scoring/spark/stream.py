@@ -19,7 +19,7 @@ from scoring import pointer as pointers
 from scoring.errors import INPUT, OUTPUT, USAGE, VERSION, Stop
 from scoring.spark import session, tables
 from scoring.spark.rows import LOCAL, MAP, Answering, prepare
-from scoring.spark.trouble import not_written, said
+from scoring.spark.trouble import cause, not_written
 from scoring.streams import FIRST_LOAD, LOADING, MOST_NOTES, Streaming, already, kept, refuse_replaced
 from scoring.streams import Options as Common
 from scoring.swap import LONGEST_PAUSE, Swap
@@ -72,6 +72,8 @@ class Stream(Streaming[Options]):
         before = self._report.before()
         refuse_replaced(options.input, options.output, before, input_id, self._output_id, begin=options.begin)
         self._wrote, last = already(before, self._output_id, lambda above: _notes(output, above))
+        if options.begin and (self._output_id is None or before.get("input_id") not in (None, input_id)):
+            self._forget()
         ids = {"input_id": input_id, "output_id": self._output_id}
         self._report.note(**ids, wrote=self._wrote.told, last=last)
         self._report.start()
@@ -97,6 +99,8 @@ class Stream(Streaming[Options]):
             if self._why is not None:
                 raise self._why from error
             if not self._stop.is_set():
+                # By default the checkpoint lies in the output, and goes with it.
+                self._refuse_other_output()
                 raise ended(self._options.input, error) from error
 
     def _query(self, *, changes: bool) -> Any:
@@ -134,6 +138,20 @@ class Stream(Streaming[Options]):
                 USAGE, f"{options.output} is a table of a catalog: say with --checkpoint where the stream's lies."
             )
         return options.checkpoint or f"{options.output.rstrip('/')}/{CHECKPOINT}"
+
+    def _forget(self) -> None:
+        """Remove what the checkpoint remembers of another input or output: rows would be left out. Raises Stop."""
+        where = self._checkpoint()
+        path = self._spark._jvm.org.apache.hadoop.fs.Path(where)  # noqa: SLF001 Spark's own way to any storage
+        files = path.getFileSystem(self._spark._jsc.hadoopConfiguration())  # noqa: SLF001
+        if not files.exists(path) or not files.listStatus(path):
+            return
+        if self._options.checkpoint is not None:
+            raise Stop(
+                USAGE,
+                f"The checkpoint {where} is of another input or output: say with --checkpoint where a new one lies.",
+            )
+        files.delete(path, True)
 
     def _batch(self, rows: Any, number: int, app: str, keep: list[str]) -> None:
         pause = 0.0
@@ -250,4 +268,4 @@ def ended(where: str, error: BaseException) -> Stop:
             f"Rows of {where} were changed or removed, and a stream follows rows that are added: turn its change data"
             " feed on (delta.enableChangeDataFeed), and begin after that version with a new output and --start.",
         )
-    return Stop(INPUT, f"The stream of {where} ended: {said(error)}")
+    return Stop(INPUT, f"The stream of {where} ended: {cause(error)}")

@@ -6,10 +6,11 @@ import contextlib
 import re
 from typing import Any
 
-from scoring.errors import OUTPUT, VERSION, Stop, sentence
+from scoring.errors import OUTPUT, USAGE, VERSION, Stop, sentence
 
 _STOP = re.compile(r"scoring\.errors\.Stop: (?P<said>.+)")
-_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?P<lines>(?:(?!\s*at \w).+\n?)+)")
+_TERMINATED = re.compile(r"terminated with exception: (?P<said>[^\n]+?)(?: SQLSTATE: \w+)?\s*(?:\n|$)")
+_RAISED = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)+(?P<said>\S.*)")
 
 
 def said(error: BaseException) -> str:
@@ -25,19 +26,39 @@ def said(error: BaseException) -> str:
 def raised_on_worker(error: BaseException) -> str | None:
     """What a model raised on a worker, in one line; None where it was not the model.
 
-    Spark gives the worker's whole traceback as text, and the last line of it is what was raised.
+    Spark gives the worker's whole traceback as text, and the first line that is not indented is what was raised.
     """
     text = str(error)
     if (found := _STOP.search(text)) is not None:
         return found["said"].strip()[:400]
     if "PythonException" not in text and "PythonException" not in type(error).__name__:
         return None
-    blocks = [match["lines"].strip().splitlines() for match in _TRACEBACK.finditer(text)]
-    return blocks[0][-1].strip()[:400] if blocks else sentence(error)
+    found = _RAISED.search(text)
+    return found["said"].strip()[:400] if found else sentence(error)
+
+
+def cause(error: BaseException) -> str:
+    """Why a stream ended, in one line: what Python raised within it, else Spark's own words."""
+    text = str(error)
+    found = _RAISED.search(text) or _TERMINATED.search(text)
+    return found["said"].strip()[:400] if found else said(error)
+
+
+def unfed(error: BaseException) -> Stop | None:
+    """Whether it is that Spark cannot tell the rows that came within some versions."""
+    if "DELTA_MISSING_CHANGE_DATA" not in str(error):
+        return None
+    return Stop(
+        USAGE,
+        "On Spark, --since needs the input's change data feed, and some of those versions have none: turn it on for"
+        " versions to come (delta.enableChangeDataFeed = true), or use --engine delta, which needs none.",
+    )
 
 
 def not_written(error: BaseException, output: str) -> Stop:
     """Why rows could not be scored and written: the version's fault, or the output's."""
+    if (lacking := unfed(error)) is not None:
+        return lacking
     raised = raised_on_worker(error)
     if raised is not None:
         return Stop(VERSION, raised)

@@ -142,6 +142,11 @@ class Endpoint:
 class Cloud:
     """Everything there is, and what a test may do to it behind everybody's back."""
 
+    denied: list[str]
+    """Actions that the identity may not do in the workspace, whatever else it may."""
+    monitored: set[str] | None
+    """Endpoints on which alone the identity may read metrics; None: wherever it may read."""
+
     def __init__(self) -> None:
         self.base = self.cluster = ""
         """Where attached Kubernetes clusters answer: in clear, as they do without a certificate."""
@@ -168,8 +173,6 @@ class Cloud:
         self.unknown_metrics: set[str] = set()
         self.wide = True
         """Whether the identity may do everything in the workspace."""
-        self.monitored: set[str] | None = None
-        """Endpoints on which alone the identity may read metrics; None: wherever it may read."""
         self.broken: dict[str, Json] = {}
         """Version of a model -> the error of the operation of a deployment that names it."""
         self.scoring_errors: dict[str, int] = {}
@@ -210,7 +213,7 @@ class Cloud:
             self.metrics_missing.clear()
             self.unknown_metrics.clear()
             self.metrics_out = self.mute = self.in_clear = False
-            self.upload_rate, self.monitored = 0.0, None
+            self.upload_rate, self.monitored, self.denied = 0.0, None, []
             self.outage = None
             self.calls.clear()
 
@@ -554,6 +557,8 @@ class Cloud:
         before = there.deployments.get(deployment)
         if not re.fullmatch(r"[a-z][a-z0-9-]{1,30}[a-z0-9]", deployment):
             return refused(400, "BadArgument", f"{deployment} is not a legal name")
+        if problem := self._beyond(endpoint, deployment, body):
+            return refused(400, "BadArgument", problem)
         if before is None and len(there.deployments) >= MOST_DEPLOYMENTS:
             return refused(400, "BadArgument", f"an endpoint has {MOST_DEPLOYMENTS} deployments at most")
         if before is not None and before.state(self.now) in ("Creating", "Updating", "Deleting"):
@@ -568,6 +573,17 @@ class Cloud:
         verb = "Creating" if before is None else "Updating"
         there.deployments[deployment] = Deployment(body, operation, number, verb)
         return Answer.of(self._deployment_json(endpoint, deployment), 201, headers)
+
+    @staticmethod
+    def _beyond(endpoint: str, deployment: str, body: Json) -> str | None:
+        """Which of the service's limits a deployment is beyond."""
+        cluster = body["properties"].get("endpointComputeType") == "Kubernetes"
+        seconds = (body["properties"].get("requestSettings") or {}).get("requestTimeout", "PT0S")
+        if float(seconds.removeprefix("PT").removesuffix("S")) > (300 if cluster else 180):
+            return f"requestTimeout {seconds} is too long"
+        if int((body.get("sku") or {}).get("capacity") or 0) > 50:
+            return "a deployment has 50 instances at most"
+        return "the names are too long together" if cluster and len(endpoint + deployment) > 62 else None
 
     def _tag_deployment(self, asked: Asked, family: str, endpoint: str, deployment: str) -> Answer:
         endpoint = named(family, endpoint)
@@ -852,7 +868,8 @@ class Cloud:
     def _permissions(self, _asked: Asked, endpoint: str | None = None) -> Answer:
         actions = ["*"] if self.wide else ["*/read"]
         blind = self.monitored is not None and endpoint not in self.monitored
-        return Answer.of({"value": [{"actions": actions, "notActions": ["Microsoft.Insights/*"] if blind else []}]})
+        denied = [*self.denied, *(["Microsoft.Insights/*"] if blind else ())]
+        return Answer.of({"value": [{"actions": actions, "notActions": denied}]})
 
     def _sizes(self, _asked: Asked) -> Answer:
         sizes = [("Standard_DS3_v2", 4), ("Standard_F4s_v2", 4)]

@@ -72,13 +72,18 @@ def _nothing(_cloud: Cloud, _endpoint: str) -> None:
         ({"environment": "ours:3"}, _nothing, "no environment ours with the version 3"),
         ({"environment": "ours"}, _nothing, "auto, no-code or NAME:VERSION"),
         ({"compute": "gone"}, _nothing, "There is no compute gone"),
+        ({"compute": "aks", "endpoint": "c" * 31}, _nothing, "name has 30 characters at most, and c+ has 31"),
+        ({"compute": "aks", "auth": "AADToken"}, _nothing, "no tokens of Microsoft Entra: write `auth: Key` or"),
+        ({"compute": "aks", "request_timeout": 301.0}, _nothing, "300 s at most: lower `request_timeout`, .* 301 s"),
+        ({"request_timeout": 181.0}, _nothing, "180 s at most: lower `request_timeout`, which is 181 s"),
+        ({"compute": "aks", "instance_count": 51}, _nothing, "50 instances .* lower `instance_count`, which is 51"),
         ({"workspace": f"{SHORT}-gone"}, _nothing, "There is no workspace ml-workspace-gone"),
     ],
 )
 def test_it_is_said_what_would_fail(
-    bench: Bench, settings: dict[str, str], before: Callable[[Cloud, str], None], told: str
+    bench: Bench, settings: dict[str, Any], before: Callable[[Cloud, str], None], told: str
 ) -> None:
-    target = house.target_at(bench.endpoint, **settings)
+    target = house.target_at(**({"endpoint": bench.endpoint} | settings))
     quota = dict(bench.cloud.quota)
     before(bench.cloud, bench.endpoint)
     try:
@@ -86,6 +91,20 @@ def test_it_is_said_what_would_fail(
     finally:
         bench.cloud.wide, bench.cloud.quota = True, quota
     assert re.search(told, said), said
+
+
+@pytest.mark.parametrize("auth", ["Key", "AMLToken", "AADToken"])
+def test_only_the_action_is_asked_for_that_a_probe_of_the_endpoint_needs(bench: Bench, auth: str) -> None:
+    bench.cloud.by_hand(bench.endpoint, "idle", share=0)
+    bench.cloud.endpoints[bench.endpoint].body["properties"]["authMode"] = auth
+    actions = {"Key": "listkeys", "AMLToken": "token", "AADToken": "score"}
+    bench.cloud.denied = [f"*/{action}/action" for each, action in actions.items() if each != auth]
+    assert list(bench.deployer.check(bench.target)) == []
+    bench.cloud.denied = [f"*/onlineEndpoints/{actions[auth]}/action"]
+    assert (
+        f"may not Microsoft.MachineLearningServices/workspaces/onlineEndpoints/{actions[auth]}/action"
+        in (bench.deployer.check(bench.target)[0])
+    )
 
 
 def test_a_role_on_the_endpoint_alone_is_enough_for_its_figures(bench: Bench) -> None:

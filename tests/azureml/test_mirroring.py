@@ -14,6 +14,7 @@ from tests.azureml.house import Bench
 from tests.azureml.loop_world import ONLINE, OnAzure, on_azure
 from tests.loop.world import MODEL
 from watcher.errors import Terminal, WatcherError
+from watcher.sentences import render
 from watcher.values import Call, Example, Probe, Release
 
 pytestmark = pytest.mark.slow
@@ -52,9 +53,11 @@ def test_a_challenger_is_mirrored_to_before_its_canary_and_not_after(world: OnAz
     world.rest()
     assert world.champion() == second, world.tail(20)
     assert seen == [({1: 100}, {}), ({1: 100}, {2: 20}), ({1: 90, 2: 10}, {}), ({2: 100}, {})]
-    told = [line.data["mirrored"] for line in world.lines("live") if line.data and "mirrored" in line.data]
-    assert [(each["percent"], each["errors"]) for each in told] == [(20, 0)]
-    assert told[0]["requests"] >= 10
+    (line,) = [line for line in world.lines("live") if "mirrored" in (line.data or {})]
+    told = (line.data or {})["mirrored"]
+    assert (told["percent"], told["errors"], told["compared"]) == (20, 0, 0)
+    assert told["requests"] >= 10
+    assert f"answered {told['requests']} copies of requests: 0 failed, the 95th percentile took" in render(line)
 
 
 def test_a_challenger_that_fails_on_copies_is_rolled_back_before_any_client_saw_it(

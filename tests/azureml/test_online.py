@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +29,16 @@ def test_what_is_started_is_left_and_nothing_is_printed(bench: Bench, capfd: pyt
     assert bench.cloud.count("mfeOperationsStatus") == 0
     assert not [thread.name for thread in threading.enumerate() if "LROPoller" in thread.name]
     assert capfd.readouterr().out == ""
+
+
+def test_what_the_sdk_warns_of_reaches_nobody(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    from azure.ai.ml import _azure_environments, _utils
+
+    # As its import does, before this test's stderr was there.
+    _utils._logger_utils.initialize_logger_info(logging.getLogger("azure.ai.ml"))  # noqa: SLF001 - as above
+    house.deployer_on(bench.cloud).observe(bench.target)
+    assert _azure_environments._get_clouds_by_metadata_url("https://127.0.0.1:9") == {}  # noqa: SLF001 - it warns
+    assert capfd.readouterr().err == ""
 
 
 def test_a_new_endpoint_and_its_deployments_carry_the_owner_and_the_identity(bench: Bench) -> None:

@@ -186,6 +186,18 @@ def test_a_place_in_another_workspace_or_on_a_strangers_server_is_never_asked(
         assert not [call for call in plane.cloud.calls if "artifacts" in call]
 
 
+def test_the_stores_of_plugins_are_known_before_any_thread_asks(
+    plane: AzurePlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow makes that table at the first call, while other threads use what is there of it."""
+    from mlflow.tracking._model_registry import utils
+
+    monkeypatch.setattr(utils, "_model_registry_store_registry", None)
+    Client(uri_of(plane), uri_of(plane), {}).ready()
+    known: Any = utils._model_registry_store_registry  # noqa: SLF001 - what threads share
+    assert "azureml" in known._registry  # noqa: SLF001 - as above
+
+
 def test_storage_that_is_down_is_not_waited_for(plane: AzurePlane, tmp_path: Path) -> None:
     world, name = there(plane, tmp_path, amount=0)
     found = world.registry.version(name, world.create_version(name, {"auc": 0.9}))

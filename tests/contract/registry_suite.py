@@ -294,6 +294,18 @@ class RegistrySuite:
         found = world.registry.versions(model, above=2)
         assert [(v.number, v.rejudge) for v in found] == [(3, False), (1, True)]
 
+    def test_what_a_listing_brings_along_is_as_a_direct_get_gives_it(self, world: World, model: str) -> None:
+        world.registry.tag(model, 2, Call.LOSES)
+        world.create_version(model, files=False)
+        found = world.registry.versions(model, above=3, also=(1, 2, 9))
+        assert found[0].number == 4
+        assert all(v == world.registry.version(model, v.number) for v in found)
+        assert {v.number for v in found} in ({4}, {1, 2, 4})
+
+    def test_what_a_listing_brings_along_takes_no_place_of_what_is_new(self, world: World, model: str) -> None:
+        found = world.registry.versions(model, above=1, most=1, also=(1,))
+        assert [v.number for v in found if v.number > 1] == [3]
+
     def test_a_deleted_version_is_not_listed(self, world: World, model: str) -> None:
         world.delete_version(model, 2)
         assert [v.number for v in world.registry.versions(model, above=0)] == [3, 1]

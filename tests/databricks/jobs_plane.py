@@ -78,13 +78,18 @@ class Jobs:
             case "run-now":
                 return RunNowResponse(run_id=self._run_now(self._job(body), body)).as_dict()
             case "runs/list":
-                runs = [self._look(run) for run in self.active(self._job(body))]
-                return {"runs": [run.as_dict() for run in reversed(runs) if _state(run) is not State.TERMINATED]}
+                return {"runs": [run.as_dict() for run in reversed(self._listed(self._job(body), body))]}
             case "runs/get":
                 return self._look(self._found(body)).as_dict()
             case "runs/cancel":
                 return self._cancel(self._found(body))
         raise Refused(404, "ENDPOINT_NOT_FOUND", f"no API jobs/{verb}")
+
+    def _listed(self, job: int, body: dict[str, Any]) -> list[BaseRun]:
+        """Oldest first."""
+        if body.get("completed_only") == "true":
+            return [run for run in self.runs.values() if run.job_id == job and _state(run) is State.TERMINATED]
+        return [run for run in map(self._look, self.active(job)) if _state(run) is not State.TERMINATED]
 
     def _job(self, body: dict[str, Any]) -> int:
         job = int(body["job_id"])
@@ -123,6 +128,7 @@ class Jobs:
         self.runs[number] = BaseRun(
             run_id=number,
             job_id=job,
+            start_time=1_000 * number,
             job_parameters=[JobParameter(p.default, p.name, given.get(p.name)) for p in parameters],
             status=RunStatus(state=State.PENDING),
         )
@@ -162,12 +168,12 @@ class Jobs:
         if continuous and _state(run) is State.PENDING:
             run.status = RunStatus(state=State.RUNNING)
         elif _state(run) is State.TERMINATING:
-            run.status = _ended(TerminationCodeCode.USER_CANCELED, "cancelled")
+            _end(run, TerminationCodeCode.USER_CANCELED, "cancelled")
             if continuous:
                 self.make_run(job)
         elif not continuous:
             why = self.broken.get((_parameter(run, "model_uri") or "").rpartition("/")[2])
-            run.status = _ended(TerminationCodeCode.RUN_EXECUTION_ERROR if why else TerminationCodeCode.SUCCESS, why)
+            _end(run, TerminationCodeCode.RUN_EXECUTION_ERROR if why else TerminationCodeCode.SUCCESS, why)
         return run
 
     @staticmethod
@@ -178,12 +184,13 @@ class Jobs:
             run.status = RunStatus(state=State.RUNNING)
         else:
             code = TerminationCodeCode.RUN_EXECUTION_ERROR if why else TerminationCodeCode.SUCCESS
-            run.status = _ended(code, why[0] if why else None)
+            _end(run, code, why[0] if why else None)
         return run
 
 
-def _ended(code: TerminationCodeCode, message: str | None) -> RunStatus:
-    return RunStatus(state=State.TERMINATED, termination_details=TerminationDetails(code=code, message=message))
+def _end(run: BaseRun, code: TerminationCodeCode, message: str | None) -> None:
+    run.status = RunStatus(state=State.TERMINATED, termination_details=TerminationDetails(code=code, message=message))
+    run.end_time = (run.start_time or 0) + 500
 
 
 def _state(run: BaseRun) -> RunLifecycleStateV2State | None:

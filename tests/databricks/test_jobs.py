@@ -14,7 +14,7 @@ from deployers.databricks.jobs import DatabricksJobs
 from tests.databricks.control_plane import TOKEN, Workspace, serving
 from tests.databricks.target_world import MODEL, TargetWorld, version_of
 from watcher.errors import Conflict, Terminal, Transient, UserError, WatcherError
-from watcher.values import Example, Kind, State, Target
+from watcher.values import Example, Kind, State, Target, Wrote
 
 EXAMPLE = Example(b"{}")
 JOB = 421
@@ -203,6 +203,32 @@ def test_a_shift_that_died_before_it_ended_the_run_is_finished(world: World, mon
         world.shift({two: 100})
     assert dict(world.observe().weights) == {}
     assert dict(world.shift({two: 100}).weights) == {two: 100}
+
+
+def test_of_a_version_that_is_off_it_is_told_when_and_where_its_runs_wrote(world: World) -> None:
+    one, two = world.launched(1), world.launched(2)
+    world.shift({one: 100})
+    if not world.stream:
+        for _ in range(2):
+            world.jobs.make_run(JOB)
+        while active := world.jobs.active(JOB):
+            world.jobs.answer("runs/get", {"run_id": active[0].run_id}, 0.0)
+    seen = world.observe().release(one)
+    assert seen is not None
+    assert seen.wrote is None, "it may write on"
+    world.shift({two: 100})
+    seen, other = world.observe().release(one), world.observe().release(two)
+    assert seen is not None
+    assert other is not None
+    runs = [run for run in world.jobs.runs.values() if run.job_id == JOB and run.end_time and _given(run, 1)]
+    times = ((runs[0].start_time or 0) / 1_000, (runs[-1].end_time or 0) / 1_000)
+    folders = () if world.stream else tuple(f"run={run.run_id}" for run in runs)
+    assert seen.wrote == Wrote(None, *times, "the output of the job 421", folders)
+    assert other.wrote is None
+
+
+def _given(run: Any, version: int) -> bool:
+    return any((p.value or p.default) == f"models:/{MODEL}/{version}" for p in run.job_parameters)
 
 
 def test_two_watchers_do_not_share_a_job(world: World) -> None:

@@ -178,7 +178,8 @@ def _cases(test: Any) -> list[dict[str, Any]]:
     marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
     spread = []
     for mark in marks:
-        names = [name.strip() for name in mark.args[0].split(",")]
+        named = mark.args[0]
+        names = [name.strip() for name in (named.split(",") if isinstance(named, str) else named)]
         rows = [row if len(names) > 1 else [row] for row in mark.args[1]]
         spread.append([dict(zip(names, row, strict=True)) for row in rows])
     return [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*spread)]

@@ -34,6 +34,7 @@ PASSING = frozenset(
         "nothing_to_do",
         "backoff",
         "launching",
+        "probing",
         "evaluating",
         "target_moving",
         "roll_back_done",

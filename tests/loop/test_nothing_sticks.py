@@ -458,11 +458,12 @@ def test_a_nomination_whose_worker_died_keeps_its_slot_while_the_registry_may_be
     assert holders(world.ledger) == (MODEL,)
 
 
-def test_a_launch_that_goes_on_is_taken_further_at_once_and_never_counted_as_failed() -> None:
+@pytest.mark.parametrize(("verb", "reason"), [("launch", "launching"), ("probe", "probing")])
+def test_a_step_that_goes_on_is_taken_further_at_once_and_never_counted_as_failed(verb: str, reason: str) -> None:
     world = World()
     world.crowned(0.8)
     two = world.train(0.9)
-    world.deployer.faults.fail("launch", UnderWay("3 of 9 MB are there", 2.0), times=40)
+    world.deployer.faults.fail(verb, UnderWay("3 of 9 MB are there", 2.0), times=40)
     began, loop = world.now, world.worker()
     waits: set[tuple[str, str]] = set()
     while world.champion() != two:
@@ -471,9 +472,20 @@ def test_a_launch_that_goes_on_is_taken_further_at_once_and_never_counted_as_fai
         if not woken.acted:
             waits.add((woken.step.reason, woken.step.detail))
             world.now = max(world.now, woken.again or 0.0)
-    assert ("launching", "v2 on api: 3 of 9 MB are there") in waits
-    assert "backoff" not in {reason for reason, _ in waits}
+    assert (reason, "v2 on api: 3 of 9 MB are there") in waits
+    assert not {"backoff", "no_example"} & {reason for reason, _ in waits}
     told = world.lines("under_way")
     assert [(line.data or {})["detail"] for line in told] == ["3 of 9 MB are there"] * 40
     assert told[-1].at - began < 150.0, "the pauses do not grow"
     assert not world.lines("failed")
+
+
+def test_a_probe_that_failed_is_tried_again_and_no_example_is_said_to_be_missing_meanwhile() -> None:
+    world = World()
+    world.crowned(0.8)
+    world.train(0.9)
+    world.deployer.faults.fail("probe", Transient("no answer"), times=9)
+    assert world.rest()
+    assert world.champion() == 2
+    assert len(world.lines("failed")) == 9
+    assert "no_example" not in {line.reason for line in world.lines("told")}

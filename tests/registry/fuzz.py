@@ -210,13 +210,15 @@ PORTS: Mapping[str, Act] = {
     "marks": lambda w, t, _: sorted(map(str, map(_marks, w.registry.marks([t.other, t.name]).values()))),
     "changed": lambda w, t, _: list(map(str, _changes(w.registry.changed(t.since_ms)))),
     "version": lambda w, t, _: _plain(w.registry.version(t.name, t.number)),
-    "versions": lambda w, t, _: [_plain(v) for v in w.registry.versions(t.name, t.number, 2)],
+    "versions": lambda w, t, _: [_plain(v) for v in w.registry.versions(t.name, t.number, 1)],
+    "versions and marked": lambda w, t, _: [_plain(v) for v in w.registry.versions(t.name, 3, 200, (1, t.number))],
     "evidence": lambda w, t, _: _logged(w, t) and _evidence_told(w, t),
 }
 ACTS = (
     *PEOPLE,
     *PORTS,
-    *("rename", "set another alias", "crown", "challenge", "versions", "delete version", "create logged version"),
+    *("rename", "set another alias", "crown", "challenge", "delete version", "create logged version"),
+    *("versions", "versions and marked"),
     *("log metric",) * 4,
 )
 PENDING, WITH_EVIDENCE = {"create pending version"}, {"create pending version", "create logged version"}
@@ -372,7 +374,7 @@ def record(folder: Path, seed: int, steps: int) -> History:
 @functools.cache
 def slice_of_every_run() -> tuple[History, ...]:
     """The histories of a normal run, recorded once for all who replay them."""
-    return tuple(recorded(seed, 160) for seed in range(1, 5))
+    return tuple(recorded(seed, 200) for seed in range(1, 6))
 
 
 def recorded(seed: int, steps: int) -> History:

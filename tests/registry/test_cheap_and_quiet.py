@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.registry.mlflow_world import MlflowWorld, sqlite_registry
 from watcher.errors import Terminal, UserError
 from watcher.registry.client import absent
 from watcher.registry.mlflow import build
+from watcher.registry.versions import NEAR
 from watcher.settings import RegistrySettings
 
 BUILD = """
@@ -62,6 +65,38 @@ def test_what_the_sdk_is_made_of_is_out_of_the_way_of_the_garbage_collector(tmp_
     then = "import gc; registry.names(); assert len(gc.get_objects()) < 20_000 < gc.get_freeze_count()"
     done = python(sqlite_registry(tmp_path), then)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("above", "also", "brought", "requests"),
+    [
+        (2, (1, 2), {1, 2}, 1),
+        (NEAR + 2, (NEAR, NEAR + 2), {NEAR, NEAR + 2}, 2),
+        (NEAR + 2, (1, 2), set(), 2),
+        (NEAR + 2, (), set(), 2),
+    ],
+    ids=["a few versions in all", "near the newest", "long ago", "nothing else"],
+)
+def test_what_is_marked_comes_with_the_listing_where_it_is_near(
+    world: MlflowWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    above: int,
+    also: tuple[int, ...],
+    brought: set[int],
+    requests: int,
+) -> None:
+    for _ in range(above + 1):
+        world.create_version("m", files=False)
+    asked: list[str] = []
+    search = MlflowClient.search_model_versions
+
+    def counted(client: MlflowClient, text: str, **more: Any) -> Any:
+        asked.append(text)
+        return search(client, text, **more)
+
+    monkeypatch.setattr(MlflowClient, "search_model_versions", counted)
+    found = {v.number for v in world.registry.versions("m", above, also=also)}
+    assert (found, len(asked)) == ({above + 1} | brought, requests)
 
 
 def test_evidence_is_read_without_running_or_unpickling_anything_of_the_model(

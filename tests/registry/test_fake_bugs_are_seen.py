@@ -214,25 +214,36 @@ def taking_a_verdict_away_leaves_the_wish_for_another(patch: pytest.MonkeyPatch)
 def a_version_to_be_judged_again_is_not_listed_below_the_bound(patch: pytest.MonkeyPatch) -> None:
     listed = FakeRegistry.versions
     patch.setattr(
-        FakeRegistry, "versions", lambda self, name, above, most=200: [
-            v for v in listed(self, name, above, most) if v.number > above
+        FakeRegistry, "versions", lambda self, name, above, most=200, also=(): [
+            v for v in listed(self, name, above, most, also) if v.number > above
         ],
     )  # fmt: skip
 
 
 def a_listing_includes_the_bound(patch: pytest.MonkeyPatch) -> None:
     listed = FakeRegistry.versions
-    patch.setattr(FakeRegistry, "versions", lambda self, name, above, most=200: listed(self, name, above - 1, most))
+    patch.setattr(FakeRegistry, "versions", lambda self, name, above, *more: listed(self, name, above - 1, *more))
+
+
+def a_listing_brings_along_what_nobody_named(patch: pytest.MonkeyPatch) -> None:
+    listed = FakeRegistry.versions
+    patch.setattr(
+        FakeRegistry,
+        "versions",
+        lambda self, name, above, most=200, also=(): listed(self, name, above, most, also and range(99)),
+    )
 
 
 def a_listing_gives_the_oldest_first(patch: pytest.MonkeyPatch) -> None:
     listed = FakeRegistry.versions
-    patch.setattr(FakeRegistry, "versions", lambda self, name, above, most=200: listed(self, name, above, most)[::-1])
+    patch.setattr(FakeRegistry, "versions", lambda self, *rest: listed(self, *rest)[::-1])
 
 
 def a_listing_is_not_cut(patch: pytest.MonkeyPatch) -> None:
     listed = FakeRegistry.versions
-    patch.setattr(FakeRegistry, "versions", lambda self, name, above, most=200: listed(self, name, above))
+    patch.setattr(
+        FakeRegistry, "versions", lambda self, name, above, most=200, also=(): listed(self, name, above, 200, also)
+    )
 
 
 def changes_of_the_very_moment_are_not_told(patch: pytest.MonkeyPatch) -> None:

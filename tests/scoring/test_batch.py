@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from scoring import __main__ as scoring
 from scoring import documents, runs
 from scoring.delta.batch import Options, run
 from scoring.errors import INPUT, USAGE, VERSION, Stop
@@ -88,6 +89,13 @@ def test_the_input_is_read_as_it_was(tables: Tables) -> None:
     assert run(options(tables, run="range", since=1, version=1))[0].rows == 5
     assert list(tables.run("range")["id"]) == list(range(ROWS, ROWS + 5))
     assert run(options(tables, run="now", at="2100-01-01"))[0].rows == ROWS + 12
+    made = [run(options(tables, run=f"since-{n}", since=tables.came(n)))[0] for n in range(3)]
+    assert [(one.since, one.rows) for one in made] == [(0, ROWS + 12), (1, 12), (2, 7)]
+    made = [
+        run(options(tables, run="day", since=tables.came(1), version=1))[0],
+        run(options(tables, since="2100-01-01"))[0],
+    ]
+    assert [(one.since, one.rows) for one in made] == [(1, 5), (3, 0)]
 
 
 def test_rows_and_columns_are_chosen_and_folders_partitioned(tables: Tables) -> None:
@@ -164,6 +172,7 @@ def test_the_report_names_the_folders_of_each_version(tables: Tables) -> None:
         ({"version": 99}, INPUT, "at version 99"),
         ({"at": "yesterday"}, USAGE, "'yesterday'"),
         ({"since": 0, "where": "id > 1"}, USAGE, "--where"),
+        ({"since": "yesterday"}, USAGE, "'yesterday'"),
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(tables: Tables, asked: dict[str, Any], kind: str, words: str) -> None:
@@ -172,6 +181,21 @@ def test_what_cannot_be_meant_is_one_sentence(tables: Tables, asked: dict[str, A
     assert stopped.value.kind == kind
     assert "\n" not in str(stopped.value)
     assert not (tables.folder / "runs").exists() or folders(tables) == []
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"), [("", "there is no column 'c'"), ("deltalake", "needs deltalake, which is not installed")]
+)
+def test_whoever_runs_a_job_reads_once_why_it_cannot_be(
+    tables: Tables, lacking: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.point(3, model=world.linear(1.0, ("a", "c")))
+    if lacking:
+        monkeypatch.setitem(sys.modules, lacking, None)
+    words = ["batch", "--pointer", tables.pointer, "--input", tables.input, "--output", str(tables.folder / "runs")]
+    assert scoring.main(words) == scoring.STOPPED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 def test_an_input_that_a_version_does_not_take_is_named_by_column(tables: Tables) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoring.errors import INPUT, OUTPUT, VERSION
+from scoring.errors import INPUT, OUTPUT, USAGE, VERSION
 from scoring.spark.stream import ended
 from scoring.spark.trouble import not_written, raised_on_worker
 
@@ -30,6 +30,12 @@ def test_what_a_model_raised_on_a_worker_is_the_versions_fault(raised: str, said
     assert (stop.kind, str(stop)) == (VERSION, said)
 
 
+def test_rows_that_no_feed_tells_are_nobodys_fault_and_there_is_a_remedy() -> None:
+    stop = not_written(RuntimeError(f"[DELTA_MISSING_CHANGE_DATA] Error getting change data for range\n{JAVA}"), "runs")
+    assert stop.kind == USAGE
+    assert "--engine delta" in str(stop)
+
+
 def test_whatever_else_is_raised_is_the_outputs() -> None:
     error = RuntimeError(f"[DELTA_PATH] No space left on device\n{JAVA}")
     assert raised_on_worker(error) is None
@@ -45,6 +51,8 @@ def test_whatever_else_is_raised_is_the_outputs() -> None:
         ("[DELTA_SOURCE_TABLE_IGNORE_CHANGES] Detected a data update", "delta.enableChangeDataFeed"),
         ("[DELTA_SOURCE_IGNORE_DELETE] Detected deleted data", "delta.enableChangeDataFeed"),
         ("Connection refused", "RuntimeError: Connection refused"),
+        ("[STREAM_FAILED] Query [id = 1] terminated with exception: no space SQLSTATE: XXKST\n===", "ended: no space"),
+        (WORKER.replace("{raised}\n", "OSError: no disk\n=== Streaming Query ==="), "ended: OSError: no disk"),
     ],
 )
 def test_why_a_stream_ended_is_a_sentence_with_a_remedy(text: str, words: str) -> None:

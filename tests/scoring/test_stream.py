@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from scoring import report
 from scoring.delta.sink import Sink
 from scoring.delta.source import Source, place, position
 from scoring.delta.stream import Stream
-from scoring.errors import INPUT, OUTPUT, USAGE, VERSION, Stop
-from tests.scoring import world
+from scoring.errors import INPUT, USAGE, Stop
 from tests.scoring.processes import streaming
+from tests.scoring.stream_suite import StreamContract
 from tests.scoring.world import ROWS, Tables, wait_until
 
 pytestmark = pytest.mark.slow
@@ -61,6 +59,12 @@ def once(tables: Tables, **options: Any) -> list[int]:
     return list(tables.scored()["id"])
 
 
+class TestDelta(StreamContract):
+    """Without a JVM."""
+
+    ENGINE = "delta"
+
+
 def test_every_row_carries_its_answer_and_which_version_gave_it_when(tables: Tables) -> None:
     tables.point(2)
     assert once(tables) == list(range(ROWS))
@@ -69,16 +73,6 @@ def test_every_row_carries_its_answer_and_which_version_gave_it_when(tables: Tab
     assert list(rows["prediction"]) == [2 * (a + b) for a, b in zip(rows["a"], rows["b"], strict=True)]
     assert set(rows["model_name"]) == {"churn"}
     assert str(rows["scored_at"].dtype) == "datetime64[us, UTC]"
-
-
-def test_a_stream_goes_on_where_the_last_one_ended(tables: Tables) -> None:
-    tables.point(1)
-    tables.score()
-    tables.grow(5)
-    tables.point(2)
-    assert once(tables) == list(range(ROWS + 5))
-    assert once(tables) == list(range(ROWS + 5))
-    assert versions(tables) == {1: ROWS, 2: 5}
 
 
 def test_a_micro_batch_has_no_more_rows_than_it_may_and_ends_anywhere_in_a_version(tables: Tables) -> None:
@@ -128,85 +122,6 @@ def test_the_version_changes_between_two_micro_batches_and_never_within_one(tabl
     assert [*rows["prediction"]] == [*((rows["a"] + rows["b"]) * rows["model_version"])]
 
 
-def test_two_moves_in_quick_succession_end_at_the_second(tables: Tables) -> None:
-    tables.point(1)
-    with running(tables):
-        wait_until((tables.folder / "scores").exists)
-        tables.point(2)
-        tables.point(3, move="last")
-        wait_until(lambda: tables.status["running"]["token"] == "last")
-        tables.grow(4)
-        wait_until(lambda: len(tables.scored()) == ROWS + 4)
-    assert set(versions(tables)) <= {1, 3}
-    assert tables.scored()["model_version"].iloc[-1] == 3
-
-
-def test_moved_is_told_from_applied(tables: Tables) -> None:
-    tables.point(1, move="one")
-    with running(tables):
-        wait_until(lambda: (tables.folder / "churn.status.json").exists() and tables.status["running"])
-        assert tables.status["running"]["token"] == "one"
-        tables.point(2, move="two")
-        wait_until(lambda: tables.status["running"]["token"] == "two")
-        assert tables.status["state"] == report.RUNNING
-    assert tables.status["state"] == report.STOPPED
-
-
-def test_a_pointer_that_cannot_be_read_changes_nothing_and_is_told(tables: Tables) -> None:
-    tables.point(1)
-    with running(tables):
-        wait_until((tables.folder / "scores").exists)
-        for content in ("{", "[]", '{"format": 1}', '{"format": 9, "model": "churn"}'):
-            Path(tables.pointer).write_text(content)
-            tables.grow(2)
-            wait_until(lambda: len(tables.scored()) == tables.rows)
-            wait_until(lambda: (tables.status["error"] or {}).get("kind") == "pointer")
-        tables.point(2)
-        wait_until(lambda: tables.status["running"]["version"] == 2 and tables.status["error"] is None)
-    assert set(versions(tables)) == {1}
-
-
-def test_a_version_that_does_not_load_leaves_the_one_before_running_and_is_told(tables: Tables, tmp_path: Path) -> None:
-    tables.point(1)
-    with running(tables):
-        wait_until((tables.folder / "scores").exists)
-        tables.point(2, model=tmp_path / "nowhere", move="bad")
-        wait_until(lambda: tables.status["error"])
-        error = tables.status["error"]
-        assert (error["kind"], error["release"], error["token"]) == (VERSION, "churn-v2", "bad")
-        tables.grow(5)
-        wait_until(lambda: len(tables.scored()) == ROWS + 5)
-        assert tables.status["error"] == error
-    assert versions(tables) == {1: ROWS + 5}
-
-
-def test_rows_that_a_version_cannot_score_wait_for_one_that_can(tables: Tables) -> None:
-    tables.point(2, model=world.python_model("picky", "raise KeyError('bmi')"), move="bad")
-    with running(tables):
-        wait_until(lambda: (tables.folder / "churn.status.json").exists() and tables.status["error"])
-        error = tables.status["error"]
-        assert (error["kind"], error["release"], error["token"]) == (VERSION, "churn-v2", "bad")
-        assert "KeyError: 'bmi'" in error["message"]
-        tables.point(1)
-        wait_until(lambda: (tables.folder / "scores").exists() and len(tables.scored()) == ROWS)
-    assert versions(tables) == {1: ROWS}
-
-
-def test_an_output_that_was_deleted_ends_the_stream_and_is_not_begun_anew_unless_that_is_wanted(tables: Tables) -> None:
-    tables.point(1)
-    with running(tables) as raised:
-        wait_until(lambda: (tables.folder / "scores").exists() and tables.status["traffic"]["rows"] == ROWS)
-        shutil.rmtree(tables.output)
-        tables.grow(3)
-        wait_until(lambda: raised)
-    assert not Path(tables.output).exists()
-    with pytest.raises(Stop, match="deleted or replaced") as stopped:
-        tables.score()
-    assert {raised[0].kind, stopped.value.kind} == {OUTPUT}
-    assert tables.status["error"]["kind"] == OUTPUT
-    assert once(tables, begin=True) == list(range(ROWS + 3))
-
-
 def test_a_change_of_the_inputs_columns_stops_the_stream_once_all_before_it_is_scored(tables: Tables) -> None:
     from deltalake import DeltaTable
 
@@ -230,28 +145,6 @@ def _field(name: str, kind: str) -> Any:
     from deltalake.schema import PrimitiveType
 
     return Field(name, PrimitiveType(kind))
-
-
-def test_rows_that_were_rewritten_stop_the_stream_unless_the_change_feed_tells_them(tables: Tables) -> None:
-    from deltalake import DeltaTable
-
-    tables.point(1)
-    tables.score()
-    DeltaTable(tables.input).update({"a": "a + 100"}, predicate="id < 3")
-    with pytest.raises(Stop, match="enableChangeDataFeed"):
-        tables.score()
-
-
-def test_what_the_change_feed_says_was_inserted_or_updated_is_scored(tables: Tables) -> None:
-    from deltalake import DeltaTable
-
-    tables.point(1)
-    DeltaTable(tables.input).alter.set_table_properties({"delta.enableChangeDataFeed": "true"})
-    DeltaTable(tables.input).update({"a": "a + 100"}, predicate="id < 3")
-    DeltaTable(tables.input).delete(predicate="id = 5")
-    tables.grow(2)
-    assert sorted(once(tables)) == sorted([*range(ROWS + 2), 0, 1, 2])
-    assert sorted(tables.scored()["a"])[-3:] == [100.0, 101.0, 102.0]
 
 
 def test_compacting_the_input_scores_nothing_twice(tables: Tables) -> None:
@@ -282,16 +175,6 @@ def test_a_second_stream_cannot_commit_what_the_first_one_did(tables: Tables) ->
         first.append(rows, position(1), position(3), {})
 
 
-def test_an_answer_of_another_type_than_the_outputs_is_the_versions_fault(tables: Tables) -> None:
-    tables.point(1)
-    tables.score()
-    tables.grow(1)
-    tables.point(2, model=world.python_model("texts", "return ['x'] * len(model_input)", output="string"))
-    with pytest.raises(Stop, match="'prediction'") as stopped:
-        tables.score()
-    assert stopped.value.kind == VERSION
-
-
 def test_what_was_written_is_counted_once_though_a_stream_ended_before_it_wrote_anything(tables: Tables) -> None:
     tables.point(1)
     tables.score()
@@ -303,12 +186,6 @@ def test_what_was_written_is_counted_once_though_a_stream_ended_before_it_wrote_
     tables.grow(3)
     tables.score()
     assert tables.status["wrote"]["churn-v1"]["rows"] == ROWS + 3
-
-
-def test_without_a_version_there_is_nothing_to_score_with(tables: Tables) -> None:
-    with pytest.raises(Stop, match="names no version") as stopped:
-        tables.score()
-    assert stopped.value.kind == USAGE
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,14 @@ def python_model(name: str, body: str, output: str = "double", top: str = "") ->
     return _models() / name
 
 
+def needy_model(folder: Path) -> Path:
+    """A model that asks for a library which is not here, in a folder of its own within `folder`."""
+    made = shutil.copytree(python_model("needy", "return model_input['a']", top="import json"), folder / "needy")
+    for source in made.rglob("*.py"):
+        source.write_text(source.read_text().replace("import json", "import library_of_nobody"))
+    return Path(made)
+
+
 def run_here(command: Sequence[str]) -> None:
     """A trial in this process, instead of in one of its own."""
     assert scoring.main([word for word in command[3:] if word != "--background"]) == 0
@@ -118,6 +127,13 @@ class Tables:
         ids = range(first, self.rows)
         columns = {"id": pa.array(ids, pa.int64()), "a": [float(n) for n in ids], "b": [n / 2 for n in ids]}
         write_deltalake(self.input, pa.table({**columns, **more}), mode="append")
+
+    def came(self, version: int) -> str:
+        """When a version of the input came, as a person writes it."""
+        from deltalake import DeltaTable
+
+        (at,) = [one["timestamp"] for one in DeltaTable(self.input).history() if one["version"] == version]
+        return datetime.fromtimestamp(at / 1_000, UTC).isoformat()
 
     def point(self, version: int | None, model: Path | None = None, move: str | None = None) -> None:
         """Write the pointer as whoever deploys does; `move` is its token."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from scoring.spark.stream import Options as StreamOptions
 from scoring.spark.stream import Stream
 from tests.scoring import world
 from tests.scoring.world import ROWS, Tables
+from tests.spark.models import mllib
 
 
 def options(tables: Tables, **more: Any) -> Options:
@@ -41,12 +43,34 @@ def test_both_engines_give_the_same_rows_and_the_same_manifest(tables: Tables) -
     }
 
 
-def test_columns_of_every_common_type_go_along_as_they_are(tables: Tables) -> None:
+def of_this_spark(_: pytest.MonkeyPatch) -> None:
+    """Nothing is changed."""
+
+
+def of_spark_4_0(patch: pytest.MonkeyPatch) -> None:
+    """As in runtimes of Databricks: nobody is asked for a zone, and moments without one are not taken for such."""
+    from pyspark.sql.pandas import types
+
+    to_arrow, from_arrow = types.to_arrow_schema, types.from_arrow_schema
+
+    def older(schema: Any, *, timestamp_utc: bool = True) -> Any:
+        return to_arrow(schema, timezone="UTC" if timestamp_utc else None)
+
+    patch.setattr(types, "to_arrow_schema", older)
+    patch.setattr(types, "from_arrow_schema", lambda schema, *ntz: from_arrow(schema, any(ntz)))
+
+
+@pytest.mark.parametrize("functions", [of_this_spark, of_spark_4_0])
+def test_columns_of_every_common_type_go_along_as_they_are(
+    tables: Tables, functions: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import datetime as dt
     from decimal import Decimal
 
     moment = dt.datetime(2026, 3, 29, 1, 30, tzinfo=dt.UTC)
+    functions(monkeypatch)
     more = {"at": [moment], "day": [moment.date()], "price": [Decimal("1.50")], "ok": [True]}
+    more |= {"local": [moment.replace(tzinfo=None)]}
     other = Tables(tables.folder / "typed")
     other.folder.mkdir()
     other.grow(1, **more)
@@ -54,7 +78,7 @@ def test_columns_of_every_common_type_go_along_as_they_are(tables: Tables) -> No
     made, _ = run(options(other, run="spark"))
     same, _ = run_without(options(other, run="delta"))
     assert (made.rows, set(made.schema)) == (1, set(same.schema))
-    assert made.schema["at"] == same.schema["at"]
+    assert [made.schema[name] for name in ("at", "local")] == [same.schema[name] for name in ("at", "local")]
     mine, theirs = other.run("spark").to_dict("records")[0], other.run("delta").to_dict("records")[0]
     assert {k: v for k, v in mine.items() if k != "scored_at"} == {k: v for k, v in theirs.items() if k != "scored_at"}
 
@@ -107,9 +131,17 @@ def test_rows_columns_and_partitions_are_chosen(tables: Tables) -> None:
     assert any("id=3/" in name for name in made.files)
 
 
-def test_the_input_is_read_as_it_was_at_a_version(tables: Tables) -> None:
+def test_the_input_is_read_as_it_was_and_as_it_grew(tables: Tables, spark: Any) -> None:
+    with pytest.raises(Stop, match="change data feed") as caught:
+        run(options(tables, since=0))
+    assert caught.value.kind == USAGE
+    spark.sql(f"ALTER TABLE delta.`{tables.input}` SET TBLPROPERTIES (delta.enableChangeDataFeed = true)")
     tables.grow(5)
+    tables.grow(7)
     assert run(options(tables, version=0))[0].rows == ROWS
+    made = [run(options(tables, since=since, version=2))[0] for since in (2, tables.came(2), tables.came(3))]
+    assert [(one.since, one.rows) for one in made] == [(2, 5), (2, 5), (3, 0)]
+    assert run(options(tables, since=tables.came(2)))[0].rows == 12
 
 
 def test_a_run_that_cannot_be_leaves_nothing_that_looks_done(tables: Tables) -> None:
@@ -188,16 +220,7 @@ def test_tables_go_by_the_names_of_a_catalog_too(tables: Tables, spark: Any) -> 
 
 
 def test_mllib_scores_natively(tables: Tables, spark: Any) -> None:
-    import mlflow.spark
-    from pyspark.ml import Pipeline
-    from pyspark.ml.feature import VectorAssembler
-    from pyspark.ml.regression import LinearRegression
-
-    rows = spark.createDataFrame([(float(n), n / 2, n * 1.5) for n in range(10)], ["a", "b", "label"])
-    stages = [VectorAssembler(inputCols=["a", "b"], outputCol="features"), LinearRegression()]
-    folder = tables.folder / "mllib"
-    mlflow.spark.save_model(Pipeline(stages=stages).fit(rows), str(folder), pip_requirements=["pyspark"])
-    tables.point(6, folder)
+    tables.point(6, mllib(spark, tables.folder))
     made, _ = run(options(tables, run="mllib"))
     found = tables.run("mllib")
     assert made.rows == ROWS

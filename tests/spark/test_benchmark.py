@@ -1,15 +1,21 @@
-"""The benchmark works in a world so small that it takes seconds."""
+"""The benchmarks work in a world so small that it takes seconds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import spark
+import pytest
+
 from benchmarks.bench import Bench
-from benchmarks.table import ROWS
+from benchmarks.table import ELSEWHERE, ROWS
+from scoring.spark import session
 
 
-def test_it_measures_every_row_of_its_own(tmp_path: Path) -> None:
-    found = spark.run(Bench(tmp_path, rounds=1, size=0.002))
-    assert set(found) == {row.key for row in ROWS if row.benchmark == "spark"}
-    assert all(figure.told and figure.value > 0 for figure in found.values())
+@pytest.mark.parametrize("name", ["spark", pytest.param("spark_stream", marks=pytest.mark.long)])
+def test_a_benchmark_measures_every_row_of_its_own(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The jars that this Spark has resolved already.
+    monkeypatch.setenv("SCORING_JARS", session.get().conf.get("spark.jars"))
+    found = ELSEWHERE[name](Bench(tmp_path, rounds=1, size=0.002))
+    assert {row.key for row in ROWS if row.benchmark == name} == set(found)
+    assert all(figure.told for figure in found.values())
+    assert {key: found[key].value for key in found if key.endswith("_wrong")} in ({}, {"spark_stream_wrong": 0})

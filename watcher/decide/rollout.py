@@ -149,11 +149,13 @@ def _probe(world: World, challenger: Version) -> Decision | None:
 
 
 def _ask(world: World, view: TargetView, challenger: Version) -> Decision:
-    if world.snapshot.example is None:
-        return world.wait("no_example", f"v{challenger.number}", world.now + world.snapshot.evidence_every)
-    return world.do(
+    probe = world.do(
         Verb.PROBE, "probe", target=view.target.name, version=challenger.number, release=name_of(challenger)
     )
+    # While an earlier probe backs off or goes on, the example is not read.
+    if probe.step.verb is Verb.PROBE and world.snapshot.example is None:
+        return world.wait("no_example", f"v{challenger.number}", world.now + world.snapshot.evidence_every)
+    return probe
 
 
 def _mirror(world: World, endpoints: list[TargetView], challenger: Version, kept: str) -> World | Decision:

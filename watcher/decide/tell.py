@@ -15,6 +15,7 @@ QUIET = frozenset(
         "nothing_to_do",
         "backoff",
         "launching",
+        "probing",
         "evaluating",
         "target_moving",
         "roll_back_done",
@@ -54,7 +55,7 @@ def tell(world: World, decision: Decision) -> Decision:
     written = _written(world)
     told = {k: v for k, v in told.items() if not k.startswith("wrote:") or k in written}
     for key, (target, release, wrote) in written.items():
-        text = f"{wrote.rows}"
+        text = f"{wrote.until if wrote.rows is None else wrote.rows}"
         if told.get(key) != text:
             told[key] = text
             lines.append(world.line("wrote", target=target, version=release.version, data=wrote_data(wrote)))

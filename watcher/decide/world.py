@@ -119,7 +119,8 @@ class World:
         tried = self.record.attempts.get(step.slot)
         if tried is not None and tried.not_before > self.now:
             if tried.going_on:
-                return self.wait("launching", f"v{version} on {target}: {tried.why}", tried.not_before)
+                reason = "probing" if verb is Verb.PROBE else "launching"
+                return self.wait(reason, f"v{version} on {target}: {tried.why}", tried.not_before)
             return self.wait("backoff", f"{step.slot} failed {tried.count}×: {tried.why}", tried.not_before)
         return Decision(step, self.record, self.now, self.lines)
 

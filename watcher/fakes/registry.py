@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
@@ -140,14 +140,14 @@ class FakeRegistry:
         found = model.versions.get(version) if model else None
         return self._leave("version", found or Gone(version))
 
-    def versions(self, name: str, above: int, most: int = 200) -> Sequence[Version]:
+    def versions(self, name: str, above: int, most: int = 200, also: Collection[int] = ()) -> Sequence[Version]:
         self._enter("versions", name, above, most)
         self._named(name)
         model = self._seen().models.get(name)
         there = sorted(model.versions.values(), key=_number, reverse=True) if model else []
         newest = [v for v in there if v.number > above][:most]
-        again = [v for v in there if v.rejudge and v not in newest]
-        rows = sorted(newest + again, key=_number, reverse=True)
+        more = [v for v in there if v not in newest and (v.rejudge or v.number in also)]
+        rows = sorted(newest + more, key=_number, reverse=True)
         return self._leave("versions", self.listing("versions", rows))
 
     def crown(self, name: str, version: int, crown: Crown, expect: Marks) -> None:

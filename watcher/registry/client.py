@@ -90,7 +90,10 @@ class Client:
                 raise Terminal(problem)
             reachable(uri, self._secrets)
         from mlflow import MlflowClient
+        from mlflow.tracking._model_registry import utils
 
+        # Made by the first call otherwise, step by step: another thread then finds no store of a plugin's scheme.
+        utils._get_store_registry()  # noqa: SLF001 - see above
         quiet(self._environ)
         for uri in {self.registry_uri, self.tracking_uri}:
             if uri.startswith(f"{azure_ml.SCHEME}:"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from watcher.registry.client import Client
 from watcher.registry.dialects import dialect_of
@@ -63,8 +63,8 @@ class MlflowRegistry:
     def version(self, name: str, version: int) -> Version | Gone:
         return self._retry(lambda: self._versions.version(name, version))
 
-    def versions(self, name: str, above: int, most: int = 200) -> Sequence[Version]:
-        return self._retry(lambda: self._versions.versions(name, above, most))
+    def versions(self, name: str, above: int, most: int = 200, also: Collection[int] = ()) -> Sequence[Version]:
+        return self._retry(lambda: self._versions.versions(name, above, most, also))
 
     def crown(self, name: str, version: int, crown: Crown, expect: Marks) -> None:
         self._retry(lambda: self._marks.crown(name, version, crown, expect))

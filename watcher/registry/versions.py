@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_AGAIN = 200
 """Versions to be judged again that are listed, whatever `most` says of new ones."""
+NEAR = 16
+"""So many numbers below what is asked for come with a listing for less than one of them by a get."""
 MOST_GETS = 100
 """Versions read one by one where a listing does not carry their tags; older ones are asked for by their number."""
 PAGE = 10_000
@@ -46,13 +48,21 @@ class Versions:
         """The highest number that a listing shows, 0 where it shows none."""
         return max((number(v.version) for v in self._all(name)), default=0)
 
-    def versions(self, name: str, above: int, most: int = 200) -> Sequence[Version]:
+    def versions(self, name: str, above: int, most: int = 200, also: Collection[int] = ()) -> Sequence[Version]:
         checked(name, self._dialect)
         if not self._dialect.filters_versions:
             return self._chosen(name, above, most)
-        newest = self._search(name, f"version_number > {int(above)}", most)
-        again = self._search(name, f"tags.`{tags.REJUDGE}` LIKE '%'", MOST_AGAIN)
-        found = {number(v.version): v for v in (*again, *newest)}
+        near = [n for n in also if above - NEAR < n <= above]
+        lowest = max(min([above, *(n - 1 for n in near)]), 0) if above > NEAR else 0
+        wide = most + max(above - lowest, 0)
+        listed = self._search(name, f"version_number > {lowest}", wide)
+        if lowest or len(listed) == wide:
+            again = self._search(name, f"tags.`{tags.REJUDGE}` LIKE '%'", MOST_AGAIN)
+        else:
+            again = [v for v in listed if tags.REJUDGE in (v.tags or {})]
+        newest = [v for v in listed if number(v.version) > above][:most]
+        marked = [v for v in listed if number(v.version) in near]
+        found = {number(v.version): v for v in (*again, *marked, *newest)}
         return [self._version(found[n]) for n in sorted(found, reverse=True)]
 
     def _chosen(self, name: str, above: int, most: int) -> Sequence[Version]:
