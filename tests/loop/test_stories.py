@@ -231,18 +231,44 @@ def test_an_order_that_could_not_be_met_can_be_given_again_once_its_cause_is_gon
     assert world.serving() == {champion: 100}
 
 
-def test_a_removed_challenger_mark_aborts_the_rollout() -> None:
+def _in_a_canary() -> tuple[World, int]:
+    """v1 reigned, v2 reigns, v3 has a tenth of the traffic."""
     world = World()
-    champion = world.crowned(0.8)
+    world.crowned(0.7)
+    world.crowned(0.8)
     new = world.train(0.9)
     loop = world.worker()
     while world.serving().get(new) != 10:
         woken = world.wake(loop)
         world.now = max(world.now, woken.again or world.now)
+    return world, new
+
+
+def test_a_removed_challenger_mark_aborts_the_rollout() -> None:
+    world, new = _in_a_canary()
     world.registry.delete_alias(MODEL, "challenger")
     world.rest()
     assert world.call(new) is Call.ROLLED_BACK
-    assert world.serving() == {champion: 100}
+    assert world.serving() == {2: 100}
+
+
+@pytest.mark.parametrize(
+    ("score", "marked", "serves"),
+    [(None, 1, 2), (None, 2, 2), (0.6, 4, 2), (0.95, 4, 4)],
+    ids=["one that reigned", "the champion", "a worse one", "a better one"],
+)
+def test_a_challenger_mark_that_a_person_sets_on_another_version_aborts_the_rollout_and_says_so(
+    score: float | None, marked: int, serves: int
+) -> None:
+    world, new = _in_a_canary()
+    if score is not None:
+        world.train(score)
+    world.registry.set_alias(MODEL, "challenger", marked)
+    world.rest()
+    assert world.call(new) is Call.ROLLED_BACK
+    assert [line.reason for line in world.lines("rolled_back") if line.version == new] == ["challenger_removed"]
+    assert world.serving() == {serves: 100}
+    assert world.registry.marks([MODEL])[MODEL].challenger is None
 
 
 def test_a_hold_stops_forward_steps_but_not_healing() -> None:

@@ -74,7 +74,7 @@ def done(
             held_since=None,
         )
         lines.append(Line(now, name, "rollout_started", version=step.version, reason=step.reason))
-    elif step.verb is Verb.UNMARK:
+    elif step.verb is Verb.UNMARK and step.version == record.rollout:
         record = replace(
             record,
             rollout=None,

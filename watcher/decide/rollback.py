@@ -27,14 +27,14 @@ def confirm(world: World) -> Decision | None:
 
 
 def lost(world: World) -> Decision | None:
-    """A challenger at or below the floor, deleted, or whose mark a person removed."""
+    """A challenger at or below the floor, deleted, or whose mark a person removed or set on another version."""
     number = world.record.rollout
     if number is None:
         return None
     # First, since registries differ in whether a deleted version takes its aliases along.
     if world.gone(number):
         return roll_back(world, number, world.record.rolled_back or "challenger_gone")
-    if world.snapshot.marks.challenger is None:
+    if world.snapshot.marks.challenger != number:
         return roll_back(world, number, world.record.rolled_back or "challenger_removed")
     if number <= world.crown.floor:
         return roll_back(world, number, world.record.rolled_back or "order_acknowledged")

@@ -117,7 +117,8 @@ def believe(world: World) -> World | Decision:
     if older:
         # A re-created model has lost its crown: what was known of its versions is not about these.
         world = world.remembering(n=world.crown.n, settled=-1, first_seen=NOTHING, approved=NOTHING, attempts=NOTHING)
-    if other and marks.challenger is not None:
+    ended = record.rollout is None or _ended(world)
+    if other and marks.challenger is not None and ended:
         challenger = world.challenger
         world = world.remembering(
             rollout=marks.challenger,
@@ -127,7 +128,7 @@ def believe(world: World) -> World | Decision:
             baseline=NOTHING,
             probed=NOTHING,
         )
-    elif other and _ended(world):
+    elif other and ended:
         world = forget_rollout(world)
     return world.remembering(stale_since=None)
 
@@ -147,7 +148,7 @@ def forget_rollout(world: World) -> World:
 
 
 def _ended(world: World) -> bool:
-    """Whether the mark is absent because a rollout ended and only the record of it was lost."""
+    """Whether the mark has left the rollout because that ended, and only the record of it was lost."""
     rollout = world.record.rollout
     if rollout == world.snapshot.marks.champion:
         return True
