@@ -31,6 +31,7 @@ def get(rows: int | None = None) -> Any:
     Raises Stop where Java or the Delta jars cannot be had.
     """
     found = _session()
+    _refuse_without_delta(found)
     # By default they are written in a form of long ago, which says nothing of UTC.
     found.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     if rows is not None:
@@ -48,6 +49,19 @@ def _session() -> Any:
     if active is not None or any(os.environ.get(name) for name in GIVEN):
         return active or SparkSession.builder.getOrCreate()
     return _local(SparkSession)
+
+
+def _refuse_without_delta(session: Any) -> None:
+    from py4j.java_gateway import JavaPackage
+
+    jvm = getattr(session, "_jvm", None)
+    # Of a class that is not there py4j makes a package.
+    if jvm is not None and isinstance(jvm.io.delta.tables.DeltaTable, JavaPackage):
+        raise Stop(
+            USAGE,
+            "This Spark has no Delta: name its jars in SCORING_JARS, or to spark-submit with"
+            " `--packages io.delta:delta-spark_4.2_2.13:4.4.0`.",
+        )
 
 
 def _local(kind: Any) -> Any:

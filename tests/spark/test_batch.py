@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -19,6 +22,7 @@ from scoring.spark.shipping import ship
 from scoring.spark.stream import Options as StreamOptions
 from scoring.spark.stream import Stream
 from tests.scoring import world
+from tests.scoring.processes import ROOT
 from tests.scoring.world import ROWS, Tables
 from tests.spark.models import mllib
 
@@ -217,6 +221,13 @@ def test_tables_go_by_the_names_of_a_catalog_too(tables: Tables, spark: Any) -> 
         assert spark.table("risk.scores").count() == ROWS
     finally:
         spark.sql("DROP DATABASE risk CASCADE")
+
+
+def test_a_spark_that_has_no_delta_is_told_with_the_remedy(tables: Tables) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "SCORING_JARS": str(tables.folder / "nothing.jar")}
+    done = subprocess.run([sys.executable, "-m", "scoring.spark"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "This Spark has no Delta: name its jars" in done.stderr
 
 
 def test_mllib_scores_natively(tables: Tables, spark: Any) -> None:
