@@ -40,7 +40,9 @@ def _left(folder: Path) -> list[str]:
 def _measures(name: str, bench: Bench) -> None:
     found = BENCHMARKS[name](bench)
     assert set(found) == {row.key for row in ROWS if row.benchmark == name}
-    assert all(figure.told and figure.value >= 0 for figure in found.values())
+    # What is measured beyond a whole micro-batch may take less than one.
+    less = {row.key for row in ROWS if "beyond" in row.what and row.unit == " s"}
+    assert all(figure.told and (figure.value >= 0 or key in less) for key, figure in found.items())
 
 
 @pytest.mark.slow
