@@ -52,11 +52,18 @@ def _session() -> Any:
 
 
 def _refuse_without_delta(session: Any) -> None:
-    from py4j.java_gateway import JavaPackage
-
     jvm = getattr(session, "_jvm", None)
-    # Of a class that is not there py4j makes a package.
-    if jvm is not None and isinstance(jvm.io.delta.tables.DeltaTable, JavaPackage):
+    if jvm is None:
+        return
+    from py4j.java_gateway import JavaPackage
+    from py4j.protocol import Py4JError
+
+    try:
+        # Of a class that is not there py4j makes a package.
+        missing = isinstance(jvm.io.delta.tables.DeltaTable, JavaPackage)
+    except Py4JError:
+        return  # a shared cluster may forbid the look
+    if missing:
         raise Stop(
             USAGE,
             "This Spark has no Delta: name its jars in SCORING_JARS, or to spark-submit with"

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,9 +145,16 @@ def test_the_input_is_read_as_it_was_and_as_it_grew(tables: Tables, spark: Any) 
     tables.grow(5)
     tables.grow(7)
     assert run(options(tables, version=0))[0].rows == ROWS
-    made = [run(options(tables, since=since, version=2))[0] for since in (2, tables.came(2), tables.came(3))]
+    logs = sorted(Path(tables.input, "_delta_log").glob("*.json"))
+    # When a version came is to Spark when its file was written: here an hour after the one before.
+    hours = [datetime.now(UTC) - timedelta(hours=len(logs) - version) for version in range(len(logs))]
+    for log, hour in zip(logs, hours, strict=True):
+        os.utime(log, (hour.timestamp(), hour.timestamp()))
+    early, late = ((hours[version] - timedelta(minutes=30)).isoformat() for version in (2, 3))
+    made = [run(options(tables, since=since, version=2))[0] for since in (2, early, late)]
     assert [(one.since, one.rows) for one in made] == [(2, 5), (2, 5), (3, 0)]
-    assert run(options(tables, since=tables.came(2)))[0].rows == 12
+    ranges = [run(options(tables, since=early, at=at))[0] for at in (late, datetime.now(UTC).isoformat())]
+    assert [(one.since, one.input_version, one.rows) for one in ranges] == [(2, 2, 5), (2, 3, 12)]
 
 
 def test_a_run_that_cannot_be_leaves_nothing_that_looks_done(tables: Tables) -> None:
