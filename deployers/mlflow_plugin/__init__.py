@@ -91,7 +91,7 @@ class PluginDeployer:
         moving = _is_moving(book, works)
         weights = {deployment(target): WHOLE} if by_hand and not moving else {live: WHOLE} if live else {}
         adopted = not by_hand or book["adopted"] is not None
-        return Observed(tuple(releases), weights, book["token"], adopted, moving=moving)
+        return Observed(tuple(releases), weights, book["token"], adopted, moving=moving, delayed=True)
 
     def launch(self, release: Release) -> None:
         _refuse_functions()
@@ -140,7 +140,9 @@ class PluginDeployer:
             told = found["probe"] or {}
             work = works.of(told.get("work")) if told.get("of") == asked else Work(LOST)
             if work.state == RUNNING:
-                raise UnderWay(f"{name} is being asked", SOON)
+                # The longer it takes, the less often it is looked at, and the history stays short.
+                pause = min(max((self._clock() - work.at) / 4, SOON), FRESH)
+                raise UnderWay(f"{name} is being asked", pause)
             if work.state in (DONE, FAILED):
                 found["probe"] = None
                 if work.state == FAILED:

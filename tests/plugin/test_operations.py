@@ -18,7 +18,7 @@ from deployers.mlflow_plugin.names import own
 from tests.contract.deployer_suite import Bench
 from tests.plugin import world
 from tests.plugin.world import Patient, Zygote, calls, deployed, elsewhere, eventually, model, target_at
-from watcher.errors import Conflict, Terminal, Transient
+from watcher.errors import Conflict, Terminal, Transient, UnderWay
 from watcher.values import State, Target
 
 pytestmark = pytest.mark.slow
@@ -185,6 +185,20 @@ def test_a_probe_that_the_plugin_cannot_answer_says_why_and_the_next_asks_anew(t
     assert (said.ok, "502 Bad Gateway" in said.detail) == (False, True)
     (elsewhere(bench.target) / "refused-predict").unlink()
     assert bench.deployer.probe(one, world.EXAMPLE).ok
+
+
+def test_a_probe_that_takes_long_is_looked_at_less_and_less_often(tmp_path: Path, bench: Bench) -> None:
+    one = bench.launched(model(tmp_path, 1))
+    blocked = block(bench.target, "predict")
+    ahead, pauses = 0.0, []
+    later = PluginDeployer(run=bench.deployer._run, clock=lambda: time.time() + ahead)  # type: ignore[attr-defined]  # noqa: SLF001 - the same processes
+    for ahead in (0.0, 100.0, 3_600.0):  # noqa: B007 - the clock's
+        with pytest.raises(UnderWay) as told:
+            later.probe(one, world.EXAMPLE)
+        pauses.append(told.value.retry_after or 0.0)
+    assert [pauses[0], pauses[2]] == [5.0, 60.0]
+    assert 25.0 <= pauses[1] < 60.0
+    blocked.unlink()
 
 
 def test_a_deployment_that_somebody_deletes_is_missed(tmp_path: Path, zygote: Zygote) -> None:

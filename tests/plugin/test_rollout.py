@@ -79,6 +79,8 @@ def test_winners_reach_a_plugins_deployment_and_an_order_takes_it_back(
 
     first = train(0.80)
     until("1", first)
+    live = [line for line in app.ledger.history(MODEL, most=1000) if line.event == "live"]
+    assert [(line.reason, (line.data or {})["weights"]) for line in live] == [("switch", {"1": 100})]
     second = train(0.85)
     until("2", second)
     train(0.70)
