@@ -326,7 +326,11 @@ DECIDING: tuple[Reason, ...] = (
         "The challenger failed on a target.",
         "Read why in the history, correct it, register again.",
     ),
-    Reason("challenger_removed", "A person removed the challenger mark, or set it on another version, which aborts the rollout.", "Nothing."),
+    Reason(
+        "challenger_removed",
+        "A person removed the challenger mark, or set it on another version, which aborts the rollout.",
+        "Nothing.",
+    ),
     Reason("floor_raised", "The floor rises to the challenger, so that it cannot come back by itself.", "Nothing."),
     Reason("roll_back_shift", "A target goes back to the champion.", "Nothing."),
     Reason("roll_back_done", "Every target is off the challenger again.", "Nothing."),
