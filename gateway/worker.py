@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from gateway import artifacts, processes, suitable, wire
+from gateway import artifacts, priority, processes, suitable, wire
 from gateway.connection import HttpConnection, Request
 from gateway.files import is_full, speak_regardless
 from gateway.limits import Limits
@@ -90,6 +90,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         self.scorer = scorer
+        priority.stand_alone()
         self._tell("ready", "")
         self.score(scorer)
 

@@ -24,7 +24,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from gateway import processes, worker
+from gateway import priority, processes, worker
 from gateway.files import is_full
 from gateway.limits import Limits, load
 from gateway.paths import Home, home
@@ -159,7 +159,6 @@ class Zygote:
     def _be(self, order: worker.Order) -> None:
         """In the child: forget what belongs to the parent, then serve."""
         try:
-            os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self.listener.close()
@@ -200,6 +199,7 @@ def main() -> None:
         place.zygote.unlink()
     listener.bind(str(place.zygote))
     listener.listen(64)
+    priority.give_way()
     gc.collect()
     gc.freeze()  # pages with old objects stay shared with the children
     zygote = Zygote(place, load(place.limits), listener)

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from gateway import environments, suitable
+from gateway import environments, priority, suitable
 from gateway.errors import StartFailed
-from tests.gateway import world
+from tests.gateway import pids, world
 from tests.gateway.world import Answered, Endpoint
 
 pytestmark = pytest.mark.slow
@@ -51,6 +51,14 @@ def described(model: Path, tmp_path: Path, **changes: Any) -> Path:
 
 def test_a_linear_model_is_forked(endpoint: Endpoint) -> None:
     assert "gateway.zygote" in parent_of(endpoint.release("r1")["pid"])
+
+
+def test_releases_load_behind_those_that_serve(endpoint: Endpoint) -> None:
+    zygote, ready = pids.zygote(endpoint.home), endpoint.release("r1")["pid"]
+    behind, abreast = (Path(f"/proc/{pid}/autogroup").read_text().split("nice")[-1].strip() for pid in (zygote, ready))
+    assert os.getsid(zygote) == zygote != os.getsid(ready) == ready
+    # Empty where the kernel does not share its cores between sessions.
+    assert (behind, abreast) in {(str(priority.LOADING), "0"), ("", "")}
 
 
 @pytest.mark.parametrize("form", ["skops", "cloudpickle"])
