@@ -180,6 +180,8 @@ class Conduct:
                 judged = version.call is None and marks.challenger is None
                 assert judged or number == marks.challenger, f"evidence of v{number} was read, a verdict it has"
                 assert number > floor, f"evidence of v{number} was read, and the floor is {floor}"
+        missed = woken.step.reason == "no_example" and self._world.rollout.probe_file is None
+        assert not missed or marks.challenger in numbers, f"nothing was read, and {woken.step}"
 
     def _kept(self) -> None:
         """What the ledger is asked to keep: who acts binds the others, and a wait is written once."""

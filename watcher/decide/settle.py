@@ -117,19 +117,12 @@ def believe(world: World) -> World | Decision:
     if older:
         # A re-created model has lost its crown: what was known of its versions is not about these.
         world = world.remembering(n=world.crown.n, settled=-1, first_seen=NOTHING, approved=NOTHING, attempts=NOTHING)
-    ended = record.rollout is None or _ended(world)
-    if other and marks.challenger is not None and ended:
-        challenger = world.challenger
-        world = world.remembering(
-            rollout=marks.challenger,
-            rollout_key=challenger.identity.key if challenger else "",
-            rollout_since=world.now,
-            rolled_back="",
-            baseline=NOTHING,
-            probed=NOTHING,
-        )
-    elif other and ended:
+    if record.rollout is None or _ended(world):
+        # Any other rollout goes back first, whatever the mark is on now.
         world = forget_rollout(world)
+        if marks.challenger is not None:
+            key = world.challenger.identity.key if world.challenger else ""
+            world = world.remembering(rollout=marks.challenger, rollout_key=key, rollout_since=world.now)
     return world.remembering(stale_since=None)
 
 
