@@ -44,8 +44,12 @@ class Rows:
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """All rows in the order of the files. Raises EvaluationFailed where they cannot be read."""
         with _trouble(self.source):
+            from pyarrow import dataset
+
+            # What is fetched ahead is kept to the end of the file otherwise: as much memory as the file is large.
+            read = None if self.source.format == "csv" else dataset.ParquetFragmentScanOptions(pre_buffer=False)
             yield from self._dataset().to_batches(
-                columns=columns, batch_size=BATCH, batch_readahead=2, fragment_readahead=1
+                columns=columns, batch_size=BATCH, batch_readahead=2, fragment_readahead=1, fragment_scan_options=read
             )
 
     def spread(self, most: int) -> Iterator[pa.RecordBatch]:

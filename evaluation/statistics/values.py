@@ -59,6 +59,12 @@ def parts(count: int) -> Iterator[slice]:
     return (slice(begin, begin + BLOCK) for begin in range(0, count, BLOCK))
 
 
+def distinct(*arrays: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """All values that are there, in order."""
+    found = [np.unique(each[part]) for each in arrays for part in parts(len(each))]
+    return np.unique(np.concatenate(found)) if found else np.empty(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What is compared, checked and coded: all of n rows, all finite.

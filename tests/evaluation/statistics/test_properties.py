@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from evaluation.statistics import NotComparable, gain, level
+from evaluation.statistics import NotComparable, gain, level, values
 from tests.evaluation.statistics.models import ANALYTIC, EVERY, NUMBERS, RESAMPLED, SEEDS, Floats, pair
 
 CONFIDENCE = st.floats(0.55, 0.999999)
@@ -121,3 +123,37 @@ def test_any_number_of_looks_together_err_no_more_than_one_look_may(confidence: 
     spent = sum(1.0 - level(confidence, look) for look in range(1, looks + 1))
     assert 0.6 * (1.0 - confidence) < spent < (1.0 - confidence) * (1.0 + 1e-9)
     assert level(confidence, looks) < level(confidence, looks + 1) < 1.0
+
+
+@few
+@given(SURE, SEEDS, ROWS, st.booleans(), st.booleans())
+def test_how_many_rows_are_worked_on_at_once_does_not_matter(
+    metric: str, seed: int, rows: int, grouped: bool, weighted: bool
+) -> None:
+    made, chance = pair(metric, seed, rows), np.random.default_rng(seed)
+    groups = chance.integers(0, rows // 4, rows) if grouped else None
+    weights = chance.uniform(0.5, 2.0, rows) if weighted else None
+    one = made.gain(groups=groups, weights=weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(values, "BLOCK", 7)
+        other = made.gain(groups=groups, weights=weights)
+    assert (other.estimate, other.low, other.high) == (near(one.estimate), near(one.low), near(one.high))
+    assert (other.champion, other.challenger) == (near(one.champion), near(one.challenger))
+
+
+@pytest.mark.parametrize(
+    ("metric", "bytes_a_row"),
+    [(name, 4) for name in ("log_loss", "brier", "accuracy", "f1", "mcc", "mse", "rmse", "r2")] + [("roc_auc", 30)],
+)
+def test_memory_beside_the_rows_is_as_small_as_the_guide_says(metric: str, bytes_a_row: int) -> None:
+    def peak(rows: int) -> int:
+        made = pair(metric, 0, rows)
+        tracemalloc.start()
+        try:
+            made.gain()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few_rows, more_rows = 2 * values.BLOCK, 6 * values.BLOCK
+    assert peak(more_rows) - peak(few_rows) <= bytes_a_row * (more_rows - few_rows)
