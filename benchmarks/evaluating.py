@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import mlflow.sklearn
 import numpy as np
@@ -96,7 +96,7 @@ class Peaks:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Peaks:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
