@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from evaluation.columns import Take
+
     Array = npt.NDArray[np.generic]
 
 TWO = 2
@@ -128,39 +130,32 @@ def _with_losses(job: Job, truth: Array, answers: Answers, read: Path, table: Pa
     import pyarrow as pa
     from pyarrow import parquet
 
-    from evaluation.statistics import BLOCK, NotComparable, distinct, metric, row_losses
+    from evaluation.statistics import BLOCK, NotComparable, losses_of, metric
 
-    said: dict[str, tuple[Array, Any]] = {}
+    losses: list[Take] = []
     schema = answers.columns.schema
     for name in job.metrics:
         known = metric(name)
         try:
-            found = answers.of(known.needs, truth)
+            said = answers.of(known.needs, truth)
+            if known.row_loss is None:
+                continue
+            told = known.needs == "probability" and len(answers.classes) == _width(said)
+            losses.append(losses_of(known, truth, said, classes=answers.classes if told else None))
         except (NotComparable, TypeError, ValueError) as error:
-            raise _unsuitable(name, error) from error
-        if known.row_loss is not None:
-            order = None
-            if known.needs == "probability":
-                told = len(answers.classes) == (found.shape[1] if found.ndim > 1 else TWO)
-                order = answers.classes if told else distinct(truth)
-            said[name] = found, order
-            schema = schema.append(pa.field(f"loss.{known.name}", pa.float64()))
+            raise ModelFailed(f"its answers do not suit {name}: {str(error).rstrip('.')}") from error
+        schema = schema.append(pa.field(f"loss.{known.name}", pa.float64()))
     at = 0
     with parquet.ParquetFile(read) as file, parquet.ParquetWriter(table, schema) as writer:
         for batch in file.iter_batches(BLOCK, use_threads=False):
             part = slice(at, at + batch.num_rows)
-            losses = []
-            for name, (found, order) in said.items():
-                try:
-                    losses.append(pa.array(row_losses(name, truth[part], found[part], classes=order)))
-                except (NotComparable, TypeError, ValueError) as error:
-                    raise _unsuitable(name, error) from error
-            writer.write_batch(pa.record_batch([*batch.columns, *losses], schema=schema))
+            lost = [pa.array(of(part)) for of in losses]
+            writer.write_batch(pa.record_batch([*batch.columns, *lost], schema=schema))
             at = part.stop
 
 
-def _unsuitable(name: str, error: Exception) -> ModelFailed:
-    return ModelFailed(f"its answers do not suit {name}: {str(error).rstrip('.')}")
+def _width(probabilities: Array) -> int:
+    return int(probabilities.shape[1]) if probabilities.ndim > 1 else TWO
 
 
 def _missing(column: pa.Array) -> int:

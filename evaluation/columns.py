@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,11 +68,15 @@ class Columns:
         return found
 
     def space(self, rows: int, kind: np.dtype[Any], *more: int) -> Array:
-        """(rows, *more) to write to, in a file beside this one that nobody else can find; gone with the array."""
+        """(rows, *more) to write to, in a file beside this one that nobody else can find; gone with the array.
+
+        Raises OSError where the disk is too full: writing to a mapped file that has no room would end the process.
+        """
         import numpy as np
 
         with tempfile.TemporaryFile(dir=self._path.parent) as file:
-            return np.memmap(file, kind, "w+", shape=(rows, *more))
+            os.posix_fallocate(file.fileno(), 0, kind.itemsize * math.prod((rows, *more)))
+            return np.memmap(file, kind, "r+", shape=(rows, *more))
 
     def made(self, rows: int, kind: np.dtype[Any], of: Take, *more: int) -> Array:
         """(rows, *more) that `of` makes, a few rows at a time."""

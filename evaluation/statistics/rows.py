@@ -122,11 +122,7 @@ def _numbers(metric: Metric, truth: Array, said: Mapping[str, Array]) -> tuple[A
                 raise NotComparable(f"{name} is negative in some rows, where {metric.name} has no meaning.")
     if metric.name == "r2" and len(truth) and (truth == truth[0]).all():
         raise NotComparable("The truth is the same in every row, where r2 has no meaning: choose another metric.")
-    return (
-        truth.astype(np.float64, copy=False),
-        [values.astype(np.float64, copy=False) for values in said.values()],
-        0,
-    )
+    return truth, list(said.values()), 0
 
 
 def _is_number(name: str, values: Array, metric: str) -> None:
@@ -209,7 +205,7 @@ def _probabilities(
     codes = _codes(order[by_label], truth, by_label)
     floats = [values if values.dtype.kind == "f" else values.astype(np.float64) for values in said.values()]
     if len(order) == 2:  # noqa: PLR2004 - one number says both
-        floats = [values if values.ndim == 1 else np.ascontiguousarray(values[:, 1]) for values in floats]
+        floats = [values if values.ndim == 1 else values[:, 1] for values in floats]
     return codes, floats, len(order)
 
 
