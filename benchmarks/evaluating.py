@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import mlflow.sklearn
 import numpy as np
@@ -26,10 +26,8 @@ from pyarrow import parquet
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from evaluation.bounded import tree
-from evaluation.data import look
 from evaluation.job import Job, Model, Source
-from evaluation.running import result
-from evaluation.store import Store
+from evaluation.local import RUNNING, Local, Seen
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -89,10 +87,10 @@ def alone(models: list[ClassifierMixin], path: Path) -> tuple[float, float]:
 
 
 class Peaks:
-    """The most anonymous memory that this process, and any below it, had while this lasts: bytes that no file backs."""
+    """The most anonymous memory of an evaluation's process, and of any below it, while this lasts: no file backs it."""
 
     def __init__(self) -> None:
-        self.mine = self.child = 0
+        self.evaluation = self.model = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -106,9 +104,9 @@ class Peaks:
 
     def _watch(self) -> None:
         while not self._over.wait(EVERY):
-            mine, *children = tree(os.getpid())
-            self.mine = max(self.mine, _anonymous(mine))
-            self.child = max([self.child, *map(_anonymous, children)])
+            _, *below = tree(os.getpid())
+            self.evaluation = max([self.evaluation, *map(_anonymous, below[:1])])
+            self.model = max([self.model, *map(_anonymous, below[1:])])
 
 
 def _anonymous(pid: int) -> int:
@@ -119,16 +117,18 @@ def _anonymous(pid: int) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def evaluated(folder: Path, path: Path, count: int) -> tuple[float, dict[str, Any], Peaks]:
-    """Seconds, what was found, and the peaks of memory."""
+def evaluated(folder: Path, path: Path, count: int) -> tuple[float, Seen, Peaks]:
+    """Seconds, what was found, and the peaks of memory; in a process of its own, as evaluations are."""
     models = [Model("m", number, name, str(folder / name)) for number, name in ((2, "deep"), (1, "flat"))]
     job = Job(models[0], models[1], Source(str(path)), "y", ("roc_auc", "log_loss"), max_rows=count, timeout=7_200.0)
-    store = Store(folder / "home")
-    (store.home / "jobs").mkdir(parents=True)
+    local = Local(folder / "home")
     began = time.perf_counter()
     with Peaks() as peaks:
-        found = result(job, look(job.data, None).token, store, store.log("bench"))
-    return time.perf_counter() - began, found, peaks
+        local.start(job)
+        while (seen := local.observe(job)).state == RUNNING:
+            time.sleep(EVERY)
+        os.wait()
+    return time.perf_counter() - began, seen, peaks
 
 
 def main(count: int, columns: int, trees: int) -> None:
@@ -142,16 +142,14 @@ def main(count: int, columns: int, trees: int) -> None:
         subprocess.run(["sync"], check=True)  # noqa: S607 - what was written is out of the way
         cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
         before = cpu.ru_utime + cpu.ru_stime + time.process_time()
-        before_rows = _anonymous(os.getpid())
-        seconds, found, peaks = evaluated(folder, path, count)
+        seconds, seen, peaks = evaluated(folder, path, count)
         cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
         used = cpu.ru_utime + cpu.ru_stime + time.process_time() - before
-        print(f"rows {count:,}, columns {columns}: {found.get('state')} {found.get('why', '')}")
+        print(f"rows {count:,}, columns {columns}: {seen.state} {seen.why}")
         print(f"the two models' own predictions  {own:8.1f} s")
         print(f"the whole evaluation             {seconds:8.1f} s   {seconds / own:.2f} ×")
         print(f"processor time: own, whole       {own_used:8.1f} s {used:8.1f} s   {used / own_used:.2f} ×")
-        mb = [each / 2**20 for each in (peaks.child, peaks.mine, before_rows)]
-        print(f"anonymous memory: a model's process {mb[0]:,.0f} MB, this one {mb[1]:,.0f} MB, {mb[2]:,.0f} before")
+        print(f"memory: the evaluation {peaks.evaluation / 2**20:,.0f} MB, a model {peaks.model / 2**20:,.0f} MB")
 
 
 if __name__ == "__main__":
