@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluation.columns import Columns
 from evaluation.errors import ModelFailed
 from evaluation.job import Job
 from evaluation.rows import Kept
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
+
+    from evaluation.columns import Take
 
     Array = npt.NDArray[np.generic]
 
@@ -29,40 +33,52 @@ class Answers:
     Where both are there, probabilities are the model's own; where only one was wanted, the other is made of it.
     """
 
-    table: pa.Table
+    columns: Columns
     classes: tuple[Any, ...] = ()
 
-    def _columns(self, name: str) -> list[Array]:
-        known = [column for column in self.table.column_names if column.startswith(f"{name}.")]
-        return [self.table[column].to_numpy() for column in known]
+    def _of(self, name: str) -> list[Array]:
+        return [self.columns[column] for column in self.columns.names if column.startswith(f"{name}.")]
 
     def label(self, truth: Array) -> Array:
         """(n,) one class a row. A probability of the second of two classes becomes the class that is likelier."""
         import numpy as np
 
-        output = self._columns("output") or self._columns("proba")
+        from evaluation.statistics import distinct, parts
+
+        output, count = self._of("output") or self._of("proba"), self.columns.rows
         if len(output) > 1:
-            order = np.asarray(self.classes) if len(self.classes) == len(output) else np.unique(truth)
+            order = np.asarray(self.classes) if len(self.classes) == len(output) else distinct(truth)
             if len(order) != len(output):
                 raise ModelFailed(f"it answers with {len(output)} columns, and a label is one")
-            return np.asarray(order[np.argmax(np.column_stack(output), axis=1)])
-        found, known = output[0], np.unique(truth)
+
+            def likeliest(part: slice) -> Array:
+                return np.asarray(order[np.argmax(np.column_stack([each[part] for each in output]), axis=1)])
+
+            return self.columns.made(count, order.dtype, likeliest)
+        found, known = output[0], distinct(truth)
         if found.dtype.kind == "f" and len(known) == TWO:
-            chance = found.astype(np.float64)
-            if (chance != np.rint(chance)).any() and chance.min() >= 0.0 and chance.max() <= 1.0:
-                return np.asarray(known[(chance > HALF).astype(int)])
+            whole = all((found[part] == np.rint(found[part])).all() for part in parts(count))
+            if not whole and found.min() >= 0.0 and found.max() <= 1.0:
+                return self.columns.made(count, known.dtype, lambda part: known[(found[part] > HALF).astype(int)])  # type: ignore[operator]
         return found
 
     def probability(self) -> Array:
         """(n,) of the second of two classes, or (n, classes)."""
         import numpy as np
 
-        found = self._columns("proba") or self._columns("output")
-        return found[0] if len(found) == 1 else np.column_stack(found)
+        found = self._of("proba") or self._of("output")
+        if len(found) == 1:
+            return found[0]
+        kind = np.result_type(*found)
+
+        def beside(part: slice) -> Array:
+            return np.column_stack([each[part] for each in found])
+
+        return self.columns.made(self.columns.rows, kind, beside, len(found))
 
     def number(self) -> Array:
         """(n,) one number a row."""
-        output = self._columns("output")
+        output = self._of("output")
         if len(output) != 1:
             raise ModelFailed(f"it answers with {len(output)} columns where one number a row is needed")
         return output[0]
@@ -74,51 +90,79 @@ class Answers:
         return self.probability() if needs == "probability" else self.number()
 
 
-def checked(job: Job, kept: Kept, raw: Path) -> tuple[Answers, pa.Table]:
-    """The answers, whole and finite, and the table to keep: with what each row loses, where a metric is a mean of that.
+def checked(job: Job, kept: Kept, raw: Path, table: Path) -> Answers:
+    """The answers, whole and finite, written to `table` with what each row loses, where a metric is a mean of that.
 
     Raises ModelFailed with what is wrong.
     """
+    spare = raw.with_suffix(".parquet")
+    classes = _whole(kept, raw, spare)
+    _with_losses(job, kept.columns()[job.target], Answers(Columns(spare), classes), spare, table)
+    return Answers(Columns(table), classes)
+
+
+def _whole(kept: Kept, raw: Path, table: Path) -> tuple[Any, ...]:
+    """Write the answers as a table; the model's classes."""
     import pyarrow as pa
+    from pyarrow import parquet
 
-    from evaluation.statistics import NotComparable, metric, row_losses
-
+    rows, missing = 0, Counter[str]()
     try:
-        with pa.memory_map(str(raw)) as file:
-            read = pa.ipc.open_stream(file).read_all()
-            classes = tuple(json.loads((read.schema.metadata or {}).get(b"classes", b"[]")))
+        with pa.OSFile(str(raw)) as file, pa.ipc.open_stream(file) as stream:
+            classes = tuple(json.loads((stream.schema.metadata or {}).get(b"classes", b"[]")))
+            with parquet.ParquetWriter(table, stream.schema, compression="none", use_dictionary=False) as writer:
+                for batch in stream:
+                    rows += batch.num_rows
+                    missing.update({name: _missing(batch[name]) for name in batch.schema.names})
+                    writer.write_batch(batch)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ModelFailed("it left no answers that can be read") from error
-    if read.num_rows != kept.rows:
-        raise ModelFailed(f"it answered {read.num_rows:,} rows of {kept.rows:,}")
-    for name in read.column_names:
-        _is_whole(name, read[name])
-    answers, truth = Answers(read, classes), kept.table()[job.target].to_numpy()
-    table = read
+    if rows != kept.rows:
+        raise ModelFailed(f"it answered {rows:,} rows of {kept.rows:,}")
+    for name, count in missing.items():
+        if count:
+            what = "probability" if name.startswith("proba") else "answer"
+            raise ModelFailed(f"its {what} is missing or not finite in {count:,} of {rows:,} rows")
+    return classes
+
+
+def _with_losses(job: Job, truth: Array, answers: Answers, read: Path, table: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from evaluation.statistics import BLOCK, NotComparable, losses_of, metric
+
+    losses: list[Take] = []
+    schema = answers.columns.schema
     for name in job.metrics:
         known = metric(name)
         try:
             said = answers.of(known.needs, truth)
-            if known.row_loss is not None:
-                order = classes if known.needs == "probability" and len(classes) == _width(said) else None
-                losses = row_losses(known, truth, said, classes=order)
-                table = table.append_column(f"loss.{known.name}", pa.array(losses))
+            if known.row_loss is None:
+                continue
+            told = known.needs == "probability" and len(answers.classes) == _width(said)
+            losses.append(losses_of(known, truth, said, classes=answers.classes if told else None))
         except (NotComparable, TypeError, ValueError) as error:
             raise ModelFailed(f"its answers do not suit {name}: {str(error).rstrip('.')}") from error
-    return answers, table
+        schema = schema.append(pa.field(f"loss.{known.name}", pa.float64()))
+    at = 0
+    with parquet.ParquetFile(read) as file, parquet.ParquetWriter(table, schema) as writer:
+        for batch in file.iter_batches(BLOCK, use_threads=False):
+            part = slice(at, at + batch.num_rows)
+            lost = [pa.array(of(part)) for of in losses]
+            writer.write_batch(pa.record_batch([*batch.columns, *lost], schema=schema))
+            at = part.stop
 
 
-def _width(said: Array) -> int:
-    return said.shape[1] if said.ndim > 1 else TWO
+def _width(probabilities: Array) -> int:
+    return int(probabilities.shape[1]) if probabilities.ndim > 1 else TWO
 
 
-def _is_whole(name: str, column: pa.ChunkedArray) -> None:
+def _missing(column: pa.Array) -> int:
+    """Rows without an answer, or with one that is not finite."""
     import numpy as np
     import pyarrow as pa
 
-    rows = column.null_count
     if pa.types.is_floating(column.type):
-        rows += int(np.count_nonzero(~np.isfinite(column.drop_null().to_numpy())))
-    if rows:
-        what = "probability" if name.startswith("proba") else "answer"
-        raise ModelFailed(f"its {what} is missing or not finite in {rows:,} of {len(column):,} rows")
+        return int(column.null_count) + int(np.count_nonzero(~np.isfinite(column.drop_null().to_numpy())))
+    return int(column.null_count)

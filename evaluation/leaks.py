@@ -110,20 +110,28 @@ def _overlap(job: Job, rows: Rows, training: Rows) -> float | None:
     """
     import numpy as np
 
+    from evaluation.statistics import parts
+
     theirs = training.schema()
     columns = [field.name for field in rows.schema() if field.name in theirs.names]
     if job.target not in columns or len(columns) <= len(rows.schema().names) // 2:
         return None
     if training.count() > MOST_TRAINING:
         return None
-    mine = np.concatenate([*_hashes(rows.spread(job.max_rows), columns)])
-    wanted = np.unique(mine)
-    seen = np.zeros(len(wanted), dtype=bool)
+    mine, at = np.empty(min(rows.count(), job.max_rows), np.uint64), 0
+    for found in _hashes(rows.spread(job.max_rows), columns):
+        mine[at : at + len(found)] = found
+        at += len(found)
+    if not at:
+        return None
+    mine.sort()
+    seen = np.zeros(len(mine), dtype=bool)
     for found in _hashes(training.batches(columns), columns):
-        place = np.searchsorted(wanted, found)
-        place[place == len(wanted)] = 0
-        seen[place[wanted[place] == found]] = True
-    return float(np.mean(seen[np.searchsorted(wanted, mine)])) if len(mine) else None
+        place = np.searchsorted(mine, found)
+        place[place == len(mine)] = 0
+        seen[place[mine[place] == found]] = True
+    # The first of equal ones stands for all of them.
+    return sum(np.count_nonzero(seen[np.searchsorted(mine, mine[part])]) for part in parts(len(mine))) / len(mine)
 
 
 def _hashes(batches: Iterator[pa.RecordBatch], columns: list[str]) -> Iterator[Hashes]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluation.columns import Columns
 from evaluation.data import Rows
 from evaluation.errors import EvaluationFailed, Impossible
 from evaluation.identity import Identity
 from evaluation.job import Job
-from evaluation.store import Store, read_json, write_json
+from evaluation.store import Store, placed, read_json, write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,11 +29,9 @@ class Kept:
     folder: Path
     table_version: int | None
 
-    def table(self) -> pa.Table:
+    def columns(self) -> Columns:
         """Truth, slices and groups."""
-        from pyarrow import parquet
-
-        return parquet.read_table(self.folder / "rows.parquet")
+        return Columns(self.folder / "rows.parquet")
 
 
 def kept(job: Job, rows: Rows, store: Store) -> Kept:
@@ -54,6 +51,7 @@ def used(job: Job, rows: Rows, identity: Identity) -> Iterator[pa.RecordBatch]:
 
 
 def _read(job: Job, rows: Rows, folder: Path) -> dict[str, Any]:
+    import pyarrow as pa
     from pyarrow import parquet
 
     schema = rows.schema()
@@ -63,13 +61,9 @@ def _read(job: Job, rows: Rows, folder: Path) -> dict[str, Any]:
             known = ", ".join(schema.names[:20])
             raise Impossible(f"The holdout {rows.source.uri} has no column {column!r}; it has: {known}.")
     identity = Identity(schema)
-    spare = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    spare.mkdir(parents=True, mode=0o700)
-    try:
-        wanted = [schema.field(name) for name in beside]
-        import pyarrow as pa
-
-        with parquet.ParquetWriter(spare / "rows.parquet", pa.schema(wanted)) as writer:
+    wanted = pa.schema([schema.field(name) for name in beside])
+    with placed(folder) as spare:
+        with parquet.ParquetWriter(spare / "rows.parquet", wanted) as writer:
             for batch in used(job, rows, identity):
                 empty = batch.column(job.target).null_count
                 if empty:
@@ -87,8 +81,4 @@ def _read(job: Job, rows: Rows, folder: Path) -> dict[str, Any]:
             "table_version": rows.table_version,
         }
         write_json(spare / "manifest.json", manifest)
-        shutil.rmtree(folder, ignore_errors=True)
-        spare.rename(folder)
-        return manifest
-    finally:
-        shutil.rmtree(spare, ignore_errors=True)
+    return manifest

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from evaluation import spark
 from evaluation.answers import Answers, checked
 from evaluation.bounded import Bounded, Ended
+from evaluation.columns import Columns
 from evaluation.data import Rows
 from evaluation.environments import described, interpreter
 from evaluation.errors import EvaluationFailed, ModelFailed
@@ -22,7 +22,7 @@ from evaluation.identity import Identity
 from evaluation.job import Job, Model
 from evaluation.models import fetched
 from evaluation.rows import Kept, used
-from evaluation.store import Store, read_json, write_json
+from evaluation.store import Store, placed, read_json, write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,9 +46,7 @@ class Scores:
 
     def answers(self) -> Answers:
         """What it said, row by row."""
-        from pyarrow import parquet
-
-        return Answers(parquet.read_table(self.folder / "predictions.parquet"), self.classes)
+        return Answers(Columns(self.folder / "predictions.parquet"), self.classes)
 
 
 def scores(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, log: Path) -> Scores:
@@ -87,20 +85,16 @@ def _part(job: Job, *, proba: bool) -> str:
 
 
 def _score(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, folder: Path, log: Path) -> dict[str, Any]:
-    from pyarrow import parquet
-
     path = fetched(model, job.tracking_uri, store)
     command = [*_command(job, path, store, log), str(path)]
     began = time.monotonic()
-    spare = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    raw = spare / "work" / "answers.arrow"
-    raw.parent.mkdir(parents=True, mode=0o700)
-    try:
+    with placed(folder) as spare:
+        raw = spare / "work" / "answers.arrow"
+        raw.parent.mkdir(mode=0o700)
         identity = _run(job, rows, [*command, str(raw), _order(job, kept, path)], raw, log)
         if identity != kept.identity:
             raise EvaluationFailed(f"The holdout {rows.source.uri} changed while it was read.")
-        answers, table = checked(job, kept, raw)
-        parquet.write_table(table, spare / "predictions.parquet")
+        answers = checked(job, kept, raw, spare / "predictions.parquet")
         shutil.rmtree(raw.parent, ignore_errors=True)
         manifest = {
             "model": model.key,
@@ -109,15 +103,11 @@ def _score(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, folder:
             "data": kept.identity,
             "rows": kept.rows,
             "classes": list(answers.classes),
-            "columns": table.column_names,
+            "columns": answers.columns.names,
             "seconds": round(time.monotonic() - began, 3),
         }
         write_json(spare / "manifest.json", manifest)
-        shutil.rmtree(folder, ignore_errors=True)
-        spare.rename(folder)
-        return manifest
-    finally:
-        shutil.rmtree(spare, ignore_errors=True)
+    return manifest
 
 
 def _command(job: Job, model: Path, store: Store, log: Path) -> tuple[str, str]:

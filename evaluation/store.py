@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,19 @@ class Store:
 
     def model(self, key: str) -> Path:
         return self.home / "models" / key
+
+
+@contextlib.contextmanager
+def placed(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `folder` whole, or never does: where its filling fails."""
+    spare = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    spare.mkdir(parents=True, mode=0o700)
+    try:
+        yield spare
+        shutil.rmtree(folder, ignore_errors=True)
+        spare.rename(folder)
+    finally:
+        shutil.rmtree(spare, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

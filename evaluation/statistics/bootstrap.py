@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.statistics.bounds import Spread, bounds, freedom
-from evaluation.statistics.values import Codes, Compare, Compared, NotComparable, Rows
+from evaluation.statistics.values import Codes, Compare, Compared, NotComparable, Rows, widened
 
 REPLICATES = 1_000
 MOST_ROWS = 10_000
@@ -31,15 +31,14 @@ def resampled(measure: Measure) -> Compare:
     def compare(rows: Rows, confidence: float, seed: int) -> Compared:
         if rows.weights is not None:
             raise NotComparable("This metric takes no weights: leave them out, or choose another metric.")
-        champion = _measured(measure, rows.truth, rows.champion)
-        challenger = _measured(measure, rows.truth, rows.challenger)
+        truth, before, after = (widened(each, rows.classes) for each in (rows.truth, rows.champion, rows.challenger))
+        champion, challenger = _measured(measure, truth, before), _measured(measure, truth, after)
         units = rows.clusters or rows.count
         drawn = min(units, MOST_ROWS)
         found = []
         for taken in _draws(rows, units, drawn, np.random.default_rng(seed)):
-            truth = rows.truth[taken]
             try:
-                found.append(measure(truth, rows.challenger[taken]) - measure(truth, rows.champion[taken]))
+                found.append(measure(truth[taken], after[taken]) - measure(truth[taken], before[taken]))
             except ValueError:
                 continue
         gains = np.asarray(found)

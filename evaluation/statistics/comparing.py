@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from evaluation.statistics.bounds import enough_groups
 from evaluation.statistics.metrics import metric as known_metric
 from evaluation.statistics.rows import coded, paired
-from evaluation.statistics.values import Floats, Gain, Metric, NotComparable
+from evaluation.statistics.values import Floats, Gain, Metric, NotComparable, widened
 
 
 def gain(  # noqa: PLR0913 - rows, and what is known of them
@@ -71,9 +72,16 @@ def row_losses(
 
     Raises NotComparable as `gain` does, and for a metric that is no mean of rows.
     """
+    return losses_of(metric, truth, prediction, classes=classes)(slice(None))
+
+
+def losses_of(
+    metric: str | Metric, truth: npt.ArrayLike, prediction: npt.ArrayLike, *, classes: npt.ArrayLike | None = None
+) -> Callable[[slice], Floats]:
+    """What gives `row_losses` of some of the rows, after all of them were checked; raises as it does."""
     known = known_metric(metric) if isinstance(metric, str) else metric
     if known.row_loss is None:
         raise NotComparable(f"{known.name} is not a mean of row losses: choose another metric.")
-    labels, (said,), _ = coded(known, truth, {"The prediction": prediction}, classes)
-    losses: Any = known.row_loss(labels, said)
-    return np.asarray(losses, np.float64)
+    loss: Callable[..., Any] = known.row_loss
+    labels, (said,), count = coded(known, truth, {"The prediction": prediction}, classes)
+    return lambda part: np.asarray(loss(widened(labels[part], count), widened(said[part], count)), np.float64)

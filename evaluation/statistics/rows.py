@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.statistics.values import Codes, Floats, Metric, Needs, NotComparable, Rows, parts
+from evaluation.statistics.values import Codes, Floats, Metric, Needs, NotComparable, Rows, distinct, parts
 
 FEWEST_ROWS = 30
 """Below this, no bound here keeps its promise."""
@@ -122,11 +122,7 @@ def _numbers(metric: Metric, truth: Array, said: Mapping[str, Array]) -> tuple[A
                 raise NotComparable(f"{name} is negative in some rows, where {metric.name} has no meaning.")
     if metric.name == "r2" and len(truth) and (truth == truth[0]).all():
         raise NotComparable("The truth is the same in every row, where r2 has no meaning: choose another metric.")
-    return (
-        truth.astype(np.float64, copy=False),
-        [values.astype(np.float64, copy=False) for values in said.values()],
-        0,
-    )
+    return truth, list(said.values()), 0
 
 
 def _is_number(name: str, values: Array, metric: str) -> None:
@@ -144,15 +140,9 @@ def _labels(
             raise NotComparable(f"{name} and the truth are not both text or both numbers: use the same labels.")
         if values.dtype.kind == "f" and _is_whole(truth) and not _is_whole(values):
             raise NotComparable(f"{name} is not whole numbers as the truth is: {metric.name} needs labels.")
-    every = _distinct(truth, *said.values(), *_given(classes))
+    every = distinct(truth, *said.values(), *_given(classes))
     _classes_suit(metric, truth, len(every))
     return _codes(every, truth), [_codes(every, values) for values in said.values()], len(every)
-
-
-def _distinct(*arrays: Array) -> Array:
-    """All values that are there, in order."""
-    found = [np.unique(each[part]) for each in arrays for part in parts(len(each))]
-    return np.unique(np.concatenate(found)) if found else np.empty(0)
 
 
 def _codes(every: Array, values: Array, places: Array | None = None) -> Codes:
@@ -195,7 +185,7 @@ def _probabilities(
 ) -> tuple[Array, list[Array], int]:
     if classes is not None and _is_text(classes) != _is_text(truth):
         raise NotComparable("The list of classes and the truth are not both text or both numbers: use the same labels.")
-    present = _distinct(truth)
+    present = distinct(truth)
     order = present if classes is None else classes
     if strange := [str(label)[:80] for label in present if label not in order]:
         raise NotComparable(f"The truth has a class that is not in the list of classes: {strange[0]!r}.")
@@ -215,7 +205,7 @@ def _probabilities(
     codes = _codes(order[by_label], truth, by_label)
     floats = [values if values.dtype.kind == "f" else values.astype(np.float64) for values in said.values()]
     if len(order) == 2:  # noqa: PLR2004 - one number says both
-        floats = [values if values.ndim == 1 else np.ascontiguousarray(values[:, 1]) for values in floats]
+        floats = [values if values.ndim == 1 else values[:, 1] for values in floats]
     return codes, floats, len(order)
 
 
@@ -258,4 +248,4 @@ def _groups(groups: npt.ArrayLike, count: int) -> Codes:
     found = _plain("The group of a row", groups)
     if found.shape != (count,):
         raise NotComparable(f"The groups have the shape {found.shape}, and there are {count} rows: give one for each.")
-    return _codes(_distinct(found), found)
+    return _codes(distinct(found), found)

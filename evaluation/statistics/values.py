@@ -59,11 +59,23 @@ def parts(count: int) -> Iterator[slice]:
     return (slice(begin, begin + BLOCK) for begin in range(0, count, BLOCK))
 
 
+def distinct(*arrays: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """All values that are there, in order."""
+    found = [np.unique(each[part]) for each in arrays for part in parts(len(each))]
+    return np.unique(np.concatenate(found)) if found else np.empty(0)
+
+
+def widened(values: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.generic]:
+    """Numbers in double precision, which they need not have where they are kept; codes as they are."""
+    return values if classes else values.astype(np.float64, copy=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What is compared, checked and coded: all of n rows, all finite.
 
     Labels are codes, positions in `classes`; a probability is (n,), of the second of two classes, or (n, classes).
+    Numbers have the type that they came in; `blocks` have them in double precision.
     """
 
     truth: npt.NDArray[np.generic]
@@ -98,9 +110,9 @@ class Rows:
             yield (
                 replace(
                     self,
-                    truth=self.truth[part],
-                    champion=self.champion[part],
-                    challenger=self.challenger[part],
+                    truth=widened(self.truth[part], self.classes),
+                    champion=widened(self.champion[part], self.classes),
+                    challenger=widened(self.challenger[part], self.classes),
                     weights=weights,
                     groups=None if self.groups is None else self.groups[part],
                 ),

@@ -155,8 +155,8 @@ def test_the_identity_of_rows_does_not_depend_on_how_a_file_is_cut(tmp_path: Pat
 def test_of_a_large_holdout_rows_are_taken_evenly(tmp_path: Path) -> None:
     import pandas as pd
 
-    taken = used(tmp_path, max_rows=1_000).table()
-    assert taken["churned"].to_pylist() == pd.read_parquet(holdout())["churned"].iloc[3::4].tolist()
+    taken = used(tmp_path, max_rows=1_000).columns()["churned"]
+    assert taken.tolist() == pd.read_parquet(holdout())["churned"].iloc[3::4].tolist()
 
 
 def used(home: Path, **changes: Any) -> Kept:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from evaluation.statistics import NotComparable, gain, level
-from tests.evaluation.statistics.models import ANALYTIC, EVERY, NUMBERS, RESAMPLED, SEEDS, Floats, pair
+from evaluation.statistics import NotComparable, gain, level, values
+from tests.evaluation.statistics.models import ANALYTIC, EVERY, NUMBERS, RESAMPLED, SEEDS, Floats, Pair, pair
 
 CONFIDENCE = st.floats(0.55, 0.999999)
 ANY = st.sampled_from(EVERY)
@@ -121,3 +123,65 @@ def test_any_number_of_looks_together_err_no_more_than_one_look_may(confidence: 
     spent = sum(1.0 - level(confidence, look) for look in range(1, looks + 1))
     assert 0.6 * (1.0 - confidence) < spent < (1.0 - confidence) * (1.0 + 1e-9)
     assert level(confidence, looks) < level(confidence, looks + 1) < 1.0
+
+
+@few
+@given(SURE, SEEDS, ROWS, st.booleans(), st.booleans())
+def test_how_many_rows_are_worked_on_at_once_does_not_matter(
+    metric: str, seed: int, rows: int, grouped: bool, weighted: bool
+) -> None:
+    made, chance = pair(metric, seed, rows), np.random.default_rng(seed)
+    groups = chance.integers(0, rows // 4, rows) if grouped else None
+    weights = chance.uniform(0.5, 2.0, rows) if weighted else None
+    one = made.gain(groups=groups, weights=weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(values, "BLOCK", 7)
+        other = made.gain(groups=groups, weights=weights)
+    assert (other.estimate, other.low, other.high) == (near(one.estimate), near(one.low), near(one.high))
+    assert (other.champion, other.challenger) == (near(one.champion), near(one.challenger))
+
+
+SPARING = ("log_loss", "brier", "accuracy", "f1", "mcc", "mse", "rmse", "r2")
+AS_IT_IS, SINGLE, WHOLE, OF_EACH_CLASS = "as it is", "single precision", "whole numbers", "of each class"
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "bytes_a_row"),
+    [
+        *((name, AS_IT_IS, 4) for name in SPARING),
+        ("roc_auc", AS_IT_IS, 30),
+        ("log_loss", OF_EACH_CLASS, 4),
+        *((name, kind, 4) for name in ("mse", "r2") for kind in (SINGLE, WHOLE)),
+    ],
+)
+def test_memory_beside_the_rows_is_as_small_as_the_guide_says(metric: str, kind: str, bytes_a_row: int) -> None:
+    def peak(rows: int) -> int:
+        made = _of_kind(pair(metric, 0, rows), kind)
+        tracemalloc.start()
+        try:
+            made.gain()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few_rows, more_rows = 2 * values.BLOCK, 6 * values.BLOCK
+    assert peak(more_rows) - peak(few_rows) <= bytes_a_row * (more_rows - few_rows)
+
+
+def _of_kind(made: Pair, kind: str) -> Pair:
+    """The same rows, kept in another way."""
+    if kind == OF_EACH_CLASS:
+        both = [np.column_stack([1.0 - said, said]) for said in (made.champion, made.challenger)]
+        return Pair(made.metric, made.truth, *both)
+    if kind == AS_IT_IS:
+        return made
+    to = np.float32 if kind == SINGLE else np.int8
+    return Pair(made.metric, *(each.astype(to) for each in (made.truth, made.champion, made.challenger)))
+
+
+@pytest.mark.parametrize("metric", NUMBERS)
+@pytest.mark.parametrize("kind", [SINGLE, WHOLE])
+def test_numbers_are_compared_in_double_precision_whatever_they_are_kept_as(metric: str, kind: str) -> None:
+    kept = _of_kind(pair(metric, 1), kind)
+    wide = Pair(metric, *(each.astype(np.float64) for each in (kept.truth, kept.champion, kept.challenger)))
+    assert kept.gain() == wide.gain()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.statistics import METRICS, Metric, Needs, NotComparable, gain, level, metric, row_losses
+from evaluation.statistics import METRICS, Metric, Needs, NotComparable, gain, level, losses_of, metric, row_losses
 from evaluation.statistics.bootstrap import resampled
 from tests.evaluation.statistics.models import EVERY, pair
 
@@ -97,6 +97,16 @@ def test_losses_of_rows_are_only_there_where_the_metric_is_their_mean() -> None:
     assert row_losses("brier", ["a", "b"], [[0.9, 0.1], [0.5, 0.5]]).tolist() == pytest.approx([0.01, 0.25])
     with pytest.raises(NotComparable, match="roc_auc is not a mean of row losses"):
         row_losses("roc_auc", TRUTH, RISING)
+
+
+def test_losses_of_some_rows_are_those_that_they_have_among_all_rows() -> None:
+    truth, said = np.array([0.5, 2.0, 1.0]), np.array([0.5, 1.0, 0.5])
+    of = losses_of("accuracy", truth, said)
+    assert [of(slice(begin, begin + 1)).tolist() for begin in range(3)] == [[0.0], [1.0], [1.0]]
+    of = losses_of("brier", ["a", "b", "c"], np.eye(3))
+    assert of(slice(1, 3)).tolist() == [0.0, 0.0]
+    with pytest.raises(NotComparable, match="not between 0 and 1"):
+        losses_of("brier", [0, 1, 1], [0.5, 0.5, 1.5])
 
 
 @pytest.mark.parametrize("name", [name for name, known in METRICS.items() if known.row_loss and name != "accuracy"])
