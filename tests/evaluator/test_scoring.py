@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from evaluation import statistics
 from evaluation.data import look
 from evaluation.job import Job, Source
 from evaluation.local import Local
 from evaluation.rows import Kept, kept
+from evaluation.statistics import values
 from evaluation.store import Store
 from tests.evaluator.models import logit
 from tests.evaluator.world import ROWS, found, frame, holdout, in_process, job, logistic, of, over
@@ -84,6 +86,23 @@ def test_rows_that_belong_together_are_counted_as_groups(home: Path) -> None:
     told = in_process(job(logistic(0, 1), logistic(0), group="customer"), home)
     assert of(told, "roc_auc")["clusters"] == ROWS // 2
     assert of(told, "roc_auc")["method"].startswith("cluster")
+
+
+def test_how_many_rows_are_worked_on_at_once_does_not_show(tmp_path: Path) -> None:
+    metrics, slices = ("roc_auc", "log_loss", "accuracy"), (("region", 1),)
+    asked = job(logistic(0, 1), logistic(0), metrics=metrics, slices=slices, group="customer")
+    whole = in_process(asked, tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "BLOCK", 301)
+        patch.setattr(values, "BLOCK", 301)
+        parts = in_process(asked, tmp_path / "parts")
+    for one, other in zip(whole["scores"], parts["scores"], strict=True):
+        assert other == {name: _near(value) for name, value in one.items()}
+    assert parts["changed"] == whole["changed"]
+
+
+def _near(value: Any) -> Any:
+    return pytest.approx(value, abs=1e-9) if isinstance(value, float) else value
 
 
 def test_a_later_look_at_the_same_holdout_has_wider_bounds(home: Path) -> None:
