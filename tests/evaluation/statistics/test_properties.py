@@ -171,7 +171,7 @@ def test_memory_beside_the_rows_is_as_small_as_the_guide_says(metric: str, kind:
 def _of_kind(made: Pair, kind: str) -> Pair:
     """The same rows, kept in another way."""
     if kind == OF_EACH_CLASS:
-        both = [np.column_stack([1.0 - said, said]) for said in (made.champion, made.challenger)]
+        both = [np.column_stack([1.0 - said.astype(np.float64), said]) for said in (made.champion, made.challenger)]
         return Pair(made.metric, made.truth, *both)
     if kind == AS_IT_IS:
         return made
