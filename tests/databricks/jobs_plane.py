@@ -7,6 +7,7 @@ nothing. Cancelling takes several looks, and an unpaused continuous job then sta
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -128,7 +129,7 @@ class Jobs:
         self.runs[number] = BaseRun(
             run_id=number,
             job_id=job,
-            start_time=1_000 * number,
+            start_time=_now(),
             job_parameters=[JobParameter(p.default, p.name, given.get(p.name)) for p in parameters],
             status=RunStatus(state=State.PENDING),
         )
@@ -190,7 +191,12 @@ class Jobs:
 
 def _end(run: BaseRun, code: TerminationCodeCode, message: str | None) -> None:
     run.status = RunStatus(state=State.TERMINATED, termination_details=TerminationDetails(code=code, message=message))
-    run.end_time = (run.start_time or 0) + 500
+    run.end_time = _now()
+
+
+def _now() -> int:
+    """Milliseconds, as runs are timed."""
+    return int(time.time() * 1_000)
 
 
 def _state(run: BaseRun) -> RunLifecycleStateV2State | None:
