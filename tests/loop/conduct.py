@@ -76,6 +76,8 @@ class Conduct:
         """The state that was told last and still stands; empty where that is not known."""
         self._failed: dict[str, tuple[float, float]] = {}
         """Slot of a step -> when it failed last, and how long it is not tried again."""
+        self._back: int | None = None
+        """The version whose way back was told, for as long as it has the challenger mark."""
 
     def wiped(self) -> None:
         """The ledger was lost."""
@@ -181,7 +183,7 @@ class Conduct:
                 assert judged or number == marks.challenger, f"evidence of v{number} was read, a verdict it has"
                 assert number > floor, f"evidence of v{number} was read, and the floor is {floor}"
         missed = woken.step.reason == "no_example" and self._world.rollout.probe_file is None
-        assert not missed or marks.challenger in numbers, f"nothing was read, and {woken.step}"
+        assert not missed or woken.step.version in numbers, f"nothing was read, and {woken.step}"
 
     def _kept(self) -> None:
         """What the ledger is asked to keep: who acts binds the others, and a wait is written once."""
@@ -248,6 +250,8 @@ class Conduct:
                 case "live" if line.reason != "observed" and line.data and line.target:
                     told = set(line.data["answered"])
                     assert told in self._counted.get(line.target, []), f"{line.target} answered: {line.data}"
+        if marks.challenger != self._back:
+            self._back = None
 
     def _retries(self, line: Line, marks: Marks) -> None:
         """What failed is tried again after a pause that doubles, a conflict at once but for the fourth in a row.
@@ -275,7 +279,11 @@ class Conduct:
             assert line.at >= failed + pause, f"{slot} failed at {failed}, and is tried again at {line.at}"
 
     def _rolled_back(self, line: Line, versions: Mapping[int, Version], marks: Marks) -> None:
-        """Figures condemn only where there are enough of them, and latency only after a whole bake."""
+        """Told once. Figures condemn only where there are enough of them, and latency only after a whole bake."""
+        assert line.version != self._back or self._wiped_at is not None, (
+            f"the way back of v{line.version} is told again: {line}"
+        )
+        self._back = line.version
         version = versions.get(line.version or 0)
         if version is None or not line.reason.startswith("analysis_"):
             return

@@ -271,6 +271,20 @@ def test_a_challenger_mark_that_a_person_sets_on_another_version_aborts_the_roll
     assert world.registry.marks([MODEL])[MODEL].challenger is None
 
 
+def test_a_rollout_that_goes_back_is_told_once_though_the_crown_tag_is_lost_before_its_mark_is_removed() -> None:
+    world, new = _in_a_canary()
+    world.deployer.error_share[new] = 0.9
+    loop = world.worker()
+    while world.call(new) is not Call.ROLLED_BACK:
+        woken = world.wake(loop)
+        world.now = max(world.now, woken.again or world.now)
+    world.registry.set_crown(MODEL, None)
+    world.rest()
+    assert [line.reason for line in world.lines("rolled_back")] == ["analysis_errors"]
+    assert world.serving() == {2: 100}
+    assert world.registry.read(MODEL).challenger is None
+
+
 def test_a_hold_stops_forward_steps_but_not_healing() -> None:
     world = World()
     champion = world.crowned(0.8)

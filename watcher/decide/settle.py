@@ -117,7 +117,7 @@ def believe(world: World) -> World | Decision:
     if older:
         # A re-created model has lost its crown: what was known of its versions is not about these.
         world = world.remembering(n=world.crown.n, settled=-1, first_seen=NOTHING, approved=NOTHING, attempts=NOTHING)
-    if record.rollout is None or _ended(world):
+    if other and (record.rollout is None or _ended(world)):
         # Any other rollout goes back first, whatever the mark is on now.
         world = forget_rollout(world)
         if marks.challenger is not None:
