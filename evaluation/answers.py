@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +45,7 @@ class Answers:
         """(n,) one class a row. A probability of the second of two classes becomes the class that is likelier."""
         import numpy as np
 
-        from evaluation.statistics import distinct, parts
+        from evaluation.statistics import distinct, is_whole
 
         output, count = self._of("output") or self._of("proba"), self.columns.rows
         if len(output) > 1:
@@ -56,10 +58,9 @@ class Answers:
 
             return self.columns.made(count, order.dtype, likeliest)
         found, known = output[0], distinct(truth)
-        if found.dtype.kind == "f" and len(known) == TWO:
-            whole = all((found[part] == np.rint(found[part])).all() for part in parts(count))
-            if not whole and found.min() >= 0.0 and found.max() <= 1.0:
-                return self.columns.made(count, known.dtype, lambda part: known[(found[part] > HALF).astype(int)])  # type: ignore[operator]
+        chances = len(known) == TWO and found.dtype.kind == "f" and not is_whole(found)
+        if chances and found.min() >= 0.0 and found.max() <= 1.0:
+            return self.columns.made(count, known.dtype, lambda part: known[(found[part] > HALF).astype(int)])  # type: ignore[operator]
         return found
 
     def probability(self) -> Array:
@@ -102,21 +103,19 @@ def checked(job: Job, kept: Kept, raw: Path, table: Path) -> Answers:
 
 
 def _whole(kept: Kept, raw: Path, table: Path) -> tuple[Any, ...]:
-    """Write the answers as a table; the model's classes."""
-    import pyarrow as pa
+    """Write the answers as a table; the model's classes.
+
+    Raises ModelFailed with what is wrong with them, OSError where the table cannot be written: no model's fault.
+    """
     from pyarrow import parquet
 
     rows, missing = 0, Counter[str]()
-    try:
-        with pa.OSFile(str(raw)) as file, pa.ipc.open_stream(file) as stream:
-            classes = tuple(json.loads((stream.schema.metadata or {}).get(b"classes", b"[]")))
-            with parquet.ParquetWriter(table, stream.schema, compression="none", use_dictionary=False) as writer:
-                for batch in stream:
-                    rows += batch.num_rows
-                    missing.update({name: _missing(batch[name]) for name in batch.schema.names})
-                    writer.write_batch(batch)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise ModelFailed("it left no answers that can be read") from error
+    schema, classes = _head(raw)
+    with parquet.ParquetWriter(table, schema, compression="none", use_dictionary=False) as writer:
+        for batch in _batches(raw):
+            rows += batch.num_rows
+            missing.update({name: _missing(batch[name]) for name in batch.schema.names})
+            writer.write_batch(batch)
     if rows != kept.rows:
         raise ModelFailed(f"it answered {rows:,} rows of {kept.rows:,}")
     for name, count in missing.items():
@@ -124,6 +123,28 @@ def _whole(kept: Kept, raw: Path, table: Path) -> tuple[Any, ...]:
             what = "probability" if name.startswith("proba") else "answer"
             raise ModelFailed(f"its {what} is missing or not finite in {count:,} of {rows:,} rows")
     return classes
+
+
+def _head(raw: Path) -> tuple[pa.Schema, tuple[Any, ...]]:
+    """The columns of the answers, and the model's classes."""
+    with _read(raw) as stream:
+        return stream.schema, tuple(json.loads((stream.schema.metadata or {}).get(b"classes", b"[]")))
+
+
+def _batches(raw: Path) -> Iterator[pa.RecordBatch]:
+    with _read(raw) as stream:
+        yield from stream
+
+
+@contextlib.contextmanager
+def _read(raw: Path) -> Iterator[pa.RecordBatchReader]:
+    import pyarrow as pa
+
+    try:
+        with pa.OSFile(str(raw)) as file, pa.ipc.open_stream(file) as stream:
+            yield stream
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ModelFailed("it left no answers that can be read") from error
 
 
 def _with_losses(job: Job, truth: Array, answers: Answers, read: Path, table: Path) -> None:

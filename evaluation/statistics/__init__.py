@@ -14,9 +14,9 @@ docs/statistics.md says what is promised, and how that was measured.
 from evaluation.statistics.comparing import gain, losses_of, row_losses
 from evaluation.statistics.looks import level
 from evaluation.statistics.metrics import METRICS, metric
-from evaluation.statistics.values import BLOCK, Gain, Metric, Needs, NotComparable, distinct, parts
+from evaluation.statistics.values import BLOCK, Gain, Metric, Needs, NotComparable, distinct, is_whole, parts
 
 __all__ = [
     "BLOCK", "METRICS", "Gain", "Metric", "Needs", "NotComparable",
-    "distinct", "gain", "level", "losses_of", "metric", "parts", "row_losses",
+    "distinct", "gain", "is_whole", "level", "losses_of", "metric", "parts", "row_losses",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.statistics.values import Codes, Floats, Metric, Needs, NotComparable, Rows, distinct, parts
+from evaluation.statistics.values import Codes, Floats, Metric, Needs, NotComparable, Rows, distinct, is_whole, parts
 
 FEWEST_ROWS = 30
 """Below this, no bound here keeps its promise."""
@@ -138,7 +138,7 @@ def _labels(
             raise NotComparable(f"{name} has {values.ndim} dimensions: {metric.name} needs one label for each row.")
         if _is_text(values) != _is_text(truth):
             raise NotComparable(f"{name} and the truth are not both text or both numbers: use the same labels.")
-        if values.dtype.kind == "f" and _is_whole(truth) and not _is_whole(values):
+        if values.dtype.kind == "f" and is_whole(truth) and not is_whole(values):
             raise NotComparable(f"{name} is not whole numbers as the truth is: {metric.name} needs labels.")
     every = distinct(truth, *said.values(), *_given(classes))
     _classes_suit(metric, truth, len(every))
@@ -160,13 +160,6 @@ def _given(classes: Array | None) -> list[Array]:
 
 def _is_text(values: Array) -> bool:
     return values.dtype.kind in "UT"
-
-
-def _is_whole(values: Array) -> bool:
-    return values.dtype.kind in "biu" or (
-        values.dtype.kind == "f"
-        and all(bool((values[part] == np.rint(values[part])).all()) for part in parts(len(values)))
-    )
 
 
 def _classes_suit(metric: Metric, truth: Array, count: int) -> None:

@@ -65,6 +65,14 @@ def distinct(*arrays: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return np.unique(np.concatenate(found)) if found else np.empty(0)
 
 
+def is_whole(values: npt.NDArray[np.generic]) -> bool:
+    """Whether all are whole numbers or booleans, whatever type they have."""
+    return values.dtype.kind in "biu" or (
+        values.dtype.kind == "f"
+        and all(bool((values[part] == np.rint(values[part])).all()) for part in parts(len(values)))
+    )
+
+
 def widened(values: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.generic]:
     """Numbers in double precision, which they need not have where they are kept; codes as they are."""
     return values if classes else values.astype(np.float64, copy=False)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from evaluation import statistics
+from evaluation.answers import checked
 from evaluation.data import look
 from evaluation.job import Job, Source
 from evaluation.local import Local
@@ -103,6 +104,18 @@ def test_how_many_rows_are_worked_on_at_once_does_not_show(tmp_path: Path) -> No
 
 def _near(value: Any) -> Any:
     return pytest.approx(value, abs=1e-9) if isinstance(value, float) else value
+
+
+def test_answers_that_a_full_disk_does_not_take_are_no_fault_of_the_model(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    asked, rows = job(logistic(0), None, metrics=("accuracy",)), used(tmp_path)
+    answers = pa.table({"output.0": pa.array([0.0] * rows.rows)})
+    with pa.OSFile(str(tmp_path / "answers.arrow"), "wb") as file, pa.ipc.new_stream(file, answers.schema) as stream:
+        stream.write_table(answers)
+    (tmp_path / "answers.parquet").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        checked(asked, rows, tmp_path / "answers.arrow", tmp_path / "predictions.parquet")
 
 
 def test_a_later_look_at_the_same_holdout_has_wider_bounds(home: Path) -> None:
