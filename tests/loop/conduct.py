@@ -156,6 +156,8 @@ class Conduct:
             self._slots(marks)
             self._said()
         self._looked_at = self._world.woken
+        woken = self._world.woken
+        assert woken is None or " failed 0×: " not in woken.step.detail, f"it only goes on, and {woken.step}"
         self._lines(versions, marks)
         self._verdicts(versions, marks)
         registry = self._world.registry
