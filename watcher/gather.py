@@ -241,5 +241,5 @@ def _example(challenger: Version | None, file: str | None, sources: Sources) -> 
     """What to ask the challenger; None where it cannot be read, for which only the challenger waits."""
     with contextlib.suppress(WatcherError):
         if challenger is not None:
-            return sources.sample(file) if file is not None else sources.evidence.of(challenger).example
+            return sources.sample(file) if file is not None else sources.evidence.example(challenger)
     return None

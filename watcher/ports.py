@@ -123,6 +123,10 @@ class Evidence(Protocol):
         """
         ...
 
+    def example(self, version: Version) -> Example | None:
+        """Its example alone, for fewer requests than `of`; None where there is none that can be used."""
+        ...
+
 
 class Deployer(Protocol):
     """Moves one kind of target. Accepts and returns, never waits; repeats are harmless."""

@@ -543,7 +543,10 @@ def _version(world: World, name: str, number: int) -> Version:
 
 
 def _evidence(world: World, name: str, number: int) -> Any:
-    return world.registry.of(_version(world, name, number))
+    version = _version(world, name, number)
+    found = world.registry.of(version)
+    assert world.registry.example(version) == found.example
+    return found
 
 
 def _updated(world: World, name: str) -> int:

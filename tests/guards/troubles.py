@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.loop.world import MODEL, World
 from watcher import gather
@@ -13,7 +13,10 @@ from watcher.gather import MOST_READ
 from watcher.naming import release_name
 from watcher.pause import set_paused
 from watcher.policy import Approval
-from watcher.values import Call, EvidenceOf, Mode, Observed, Probe, Status, Target, Version
+from watcher.values import Call, Mode, Observed, Probe, Status, Target, Version
+
+FILES = ("of", "example")
+"""Port verbs that read the files of a version."""
 
 Deed = Callable[[World], Any]
 
@@ -230,10 +233,15 @@ def enough_gets(world: World) -> None:
 def unreadable(world: World) -> None:
     """The storage refuses the files of every version."""
 
-    def refusing(version: Version) -> EvidenceOf:
+    def refusing(version: Version) -> NoReturn:
         raise Transient(f"storage: 403 for v{version.number}")
 
-    vars(world.registry)["of"] = refusing
+    vars(world.registry).update(dict.fromkeys(FILES, refusing))
+
+
+def readable(world: World) -> None:
+    for verb in FILES:
+        vars(world.registry).pop(verb, None)
 
 
 def stolen(world: World) -> None:
@@ -605,7 +613,7 @@ TROUBLES: dict[str, Trouble] = {
     "reads are stale": _harmless(Trouble(stale, fresh)),
     "listings are empty": _harmless(listing(lambda _: [])),
     "listings are partial": _harmless(listing(lambda rows: rows[:1])),
-    "files cannot be read": _harmless(Trouble(unreadable, lambda world: vars(world.registry).pop("of", None))),
+    "files cannot be read": _harmless(Trouble(unreadable, readable)),
     "a worse version": Trouble(worse),
     "a better version": Trouble(better),
     "many versions": Trouble(many, finished),

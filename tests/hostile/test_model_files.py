@@ -80,6 +80,7 @@ def test_any_files_are_evidence_or_a_problem_and_never_a_reason_to_win(
         (folder / name).write_bytes(content)
     version = Version(Identity("m", 3, 0, "s3://x"), Status.READY, str(folder))
     found = evidence.of(version)
+    assert found.problem is not None or evidence.example(version) == found.example
     assert sorted(path.name for path in folder.iterdir()) == sorted(files)
     world = World()
     candidate = world.candidate

@@ -18,6 +18,7 @@ VERBS = frozenset(
         "write_crown",
         "tag",
         "of",
+        "example",
         "observe",
         "launch",
         "probe",

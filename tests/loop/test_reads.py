@@ -6,9 +6,9 @@ from tests.loop.world import World, to_weight
 from watcher.values import Call
 
 
-def _read(world: World) -> list[int]:
-    """Versions whose evidence was read, in order."""
-    return [identity.version for verb, *rest in world.registry.calls if verb == "of" for identity in rest]
+def _read(world: World, which: str) -> list[int]:
+    """Versions that were asked for this, in order."""
+    return [identity.version for verb, *rest in world.registry.calls if verb == which for identity in rest]
 
 
 def _nominated(world: World) -> int:
@@ -21,11 +21,12 @@ def _nominated(world: World) -> int:
     return version
 
 
-def test_evidence_is_read_in_a_rollout_only_for_the_probe() -> None:
+def test_what_a_rollout_reads_of_a_version_is_its_example_for_the_probe() -> None:
     world = World()
     version = _nominated(world)
     to_weight(world, version, 100)
-    assert _read(world) == [version]
+    assert _read(world, "example") == [version]
+    assert not _read(world, "of")
 
 
 def test_a_release_that_was_lost_is_asked_again_with_the_example_read_again() -> None:
@@ -37,4 +38,4 @@ def test_a_release_that_was_lost_is_asked_again_with_the_example_read_again() ->
     world.deployer.lose(target, name)
     world.registry.calls.clear()
     to_weight(world, version, 10)
-    assert _read(world) == [version]
+    assert _read(world, "example") == [version]

@@ -66,10 +66,17 @@ class Listed:
         return self._registry.snapshot().world.writes == self._writes
 
     def of(self, version: Version) -> EvidenceOf:
+        self._list(version)
+        return self._inner.of(version)
+
+    def example(self, version: Version) -> Example | None:
+        self._list(version)
+        return self._inner.example(version)
+
+    def _list(self, version: Version) -> None:
         world = self._registry.snapshot().world
         if self.alone():
             self.read.append((version, world.models[version.identity.name].marks))
-        return self._inner.of(version)
 
 
 @dataclass

@@ -26,7 +26,7 @@ def house() -> House:
 
 
 def out_of_reach(house: House, times: int = 50) -> None:
-    for verb in ("read", "names", "marks", "version", "versions", "of"):
+    for verb in ("read", "names", "marks", "version", "versions", "of", "example"):
         house.registry.fail(verb, Transient("the registry at http://127.0.0.1:9 does not answer"), times=times)
 
 

@@ -255,6 +255,7 @@ def _evidence(world: World, version: Version) -> object:
         key: (None if metric.problem else metric.value, metric.dataset, metric.digest)
         for key, metric in sorted(found.metrics.items())
     }
+    assert world.registry.example(version) == found.example
     return found.identity.version, found.artifacts is Artifacts.PRESENT, found.signature, numbers
 
 

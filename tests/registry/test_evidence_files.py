@@ -67,6 +67,7 @@ def test_what_mlflow_itself_writes_is_read_whole(world: MlflowWorld, monkeypatch
     assert {"scikit-learn==1.7.2", "numpy>=2"} <= set(found.requirements)
     assert found.example is not None
     assert found.example.rows == 2
+    assert world.registry.example(found_version) == found.example
     assert json.loads(found.example.body)["dataframe_split"]["columns"] == ["age", "income", "town"]
 
 

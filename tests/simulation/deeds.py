@@ -378,9 +378,8 @@ def target_fault(u: Universe, name: str, share: float) -> str:
 def registry_fault(u: Universe, name: str, share: float) -> str:
     from tests.simulation.universe import ERRORS
 
-    verb = pick(
-        share, ("read", "version", "versions", "of", "crown", "challenge", "write_crown", "tag", "changed", "marks")
-    )
+    reads = ("read", "version", "versions", "of", "example", "changed", "marks")
+    verb = pick(share, (*reads, "crown", "challenge", "write_crown", "tag"))
     what = pick(share * 31 % 1, ("transient", "busy", "terminal"))
     when = pick(share * 7 % 1, ("before", "after"))
     u.registry.fail(verb, ERRORS[what](), when, times=pick(share * 17 % 1, (1, 2)))  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ SETUPS = 48
 """Kinds of world: places, canary, staleness, number of models and the like (`tests/simulation/setups.py`)."""
 STARTS = ("fresh", "reigning", "displaced", "nominated", "canary", "whole", "failing", "ordered", "unmet")
 """How far the first model is when the schedule begins."""
-READS = ("load", "read", "observe", "versions", "version", "of")
+READS = ("load", "read", "observe", "versions", "version", "of", "example")
 WRITES = ("crown", "challenge", "write_crown", "tag", "launch", "probe", "mirror", "shift", "retire", "save")
 ACT = "act"
 """Any verb that changes the registry or a target."""

@@ -6,7 +6,7 @@ from watcher.decide.world import Decision, World, found, name_of, sooner, state,
 from watcher.snapshot import TargetView
 from watcher.values import Call, State, Unseen, Verb, Version
 
-FIRST_LOOK = 0.05
+FIRST_LOOK = 0.02
 LONGEST_LOOK = 30.0
 
 

@@ -23,6 +23,7 @@ from watcher.values import (
     Change,
     Crown,
     EvidenceOf,
+    Example,
     Gone,
     Identity,
     Marks,
@@ -229,6 +230,11 @@ class FakeRegistry:
         self._enter("of", version.identity)
         found = self._seen().evidence.get(version.identity)
         return self._leave("of", found or EvidenceOf(version.identity, artifacts=Artifacts.ABSENT))
+
+    def example(self, version: Version) -> Example | None:
+        self._enter("example", version.identity)
+        found = self._seen().evidence.get(version.identity)
+        return self._leave("example", found.example if found else None)
 
     # A person, or a training job
 

@@ -37,6 +37,15 @@ class VersionEvidence:
             files = EvidenceOf(version.identity, problem=f"its artifacts cannot be judged: {error}")
         return replace(files, metrics=self._metrics.of(model_id, version.run_id, inline))
 
+    def example(self, version: Version) -> Example | None:
+        try:
+            place = folder(version.artifact_uri, self._client)
+            if place.look() is not Artifacts.PRESENT:
+                return None
+            return _example(place, model_file.model_file(place.read(MODEL_FILE) or b"").example_kind)
+        except (TooLarge, Unreadable, model_file.Malformed):
+            return None
+
     def _measured(self, version: Version) -> tuple[str | None, Sequence[Metric]]:
         """The version's logged model, and what the registry itself says was measured on it."""
         source = logged_model_id(version.identity.source)

@@ -15,7 +15,7 @@ from watcher.registry.sources import Places
 from watcher.registry.versions import Versions
 from watcher.retry import Retry
 from watcher.settings import RegistrySettings
-from watcher.values import Call, Change, Crown, EvidenceOf, Gone, Marks, Version
+from watcher.values import Call, Change, Crown, EvidenceOf, Example, Gone, Marks, Version
 
 
 def build(settings: RegistrySettings, environ: Mapping[str, str]) -> MlflowRegistry:
@@ -96,3 +96,6 @@ class MlflowRegistry:
 
     def of(self, version: Version) -> EvidenceOf:
         return self._retry(lambda: self._evidence.of(version))
+
+    def example(self, version: Version) -> Example | None:
+        return self._retry(lambda: self._evidence.example(version))

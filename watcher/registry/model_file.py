@@ -67,8 +67,15 @@ _remembered = functools.lru_cache(maxsize=256)(_model_file)
 
 
 def python_version(content: bytes) -> str | None:
-    """`python:` of a python_env.yaml, None where it names no version. Raises `Malformed`."""
+    """`python:` of a python_env.yaml, None where it names no version. Raises `Malformed`; remembered, as MLmodel is."""
+    return _python_remembered(content) if len(content) <= _REMEMBERED_BYTES else _python_version(content)
+
+
+def _python_version(content: bytes) -> str | None:
     return _python(_mapping(_yaml("python_env.yaml", content), "python_env.yaml").get("python"))
+
+
+_python_remembered = functools.lru_cache(maxsize=256)(_python_version)
 
 
 def requirements(content: bytes) -> tuple[str, ...]:
