@@ -12,7 +12,7 @@ from tests.simulation.run import run
 from tests.simulation.schedule import generate
 from watcher.values import Verb
 
-SLICE = 300
+SLICE = 400
 LONG = 100_000
 LONGEST = 900.0
 """Seconds that the long run may take; it ends there with the schedules it got through."""

@@ -124,8 +124,8 @@ def gain_on_bound(case: Case) -> Finding:
     if case.champion is None:
         return no_champion(rule)
     if score.challenger is None or score.champion is None or score.gain is None or score.low is None:
-        why = plain(score.why) or "the gain has no interval"
-        return Finding(rule, Call.WAITS, "evaluation_impossible", "none", detail=f"`{primary.metric}`: {why}.")
+        why = f"`{plain(primary.metric, 100)}`: {plain(score.why) or 'the gain has no interval'}."
+        return Finding(rule, Call.WAITS, "evaluation_impossible", "none", detail=why)
     inferior = primary.non_inferior is not None
     amount = -max(primary.non_inferior or 0.0, 0.0) if inferior else max(primary.min_gain, 0.0)
     scale = abs(score.champion) if primary.relative and not inferior else 1.0
