@@ -1,0 +1,89 @@
+"""What the loop does and tells when something goes wrong: `transcripts.txt`, so that a change shows in a review.
+
+`python -m tests.loop.test_transcripts` writes it again. Each step and wait stands there with when it came and when the
+model is looked at again, in seconds from the start; what the history says of it stands below.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.guards.troubles import TROUBLES, Trouble
+from tests.loop.test_crashes import ONE, SEVERAL, STORIES
+from tests.loop.world import LASTING, MODEL, World
+from watcher.ports import Line
+from watcher.sentences import render
+from watcher.values import Target
+
+FILE = Path(__file__).with_name("transcripts.txt")
+MOMENTS = (0, 2, 5, 9)
+"""Wake-ups before a trouble comes."""
+DURING = 20
+"""Wake-ups while it lasts."""
+MOST = 200
+
+
+class Transcript:
+    """One story in a world of its own, and what is read of it."""
+
+    def __init__(self, story: str, targets: tuple[Target, ...]) -> None:
+        self.world = World(targets=targets, atomic=False)
+        STORIES[story](self.world)
+        self.text: list[str] = []
+        self._loop = self.world.worker()
+        self._began = self.world.now
+        self._told = len(self.world.lines())
+
+    def go_on(self, wakes: int) -> None:
+        """Wake so often, or until nothing more is due by itself."""
+        for _ in range(wakes):
+            woken = self.world.wake(self._loop)
+            again = "" if woken.again is None else f", again {self._at(woken.again)}"
+            step = f"{self._at(self.world.woken_at)} {woken.step.slot} ({woken.step.reason}){again}"
+            lines = self.world.lines()
+            told = [self._read(line) for line in lines[self._told :] if line.event != "intent"]
+            self._told = len(lines)
+            self.text += [step, *told] if woken.acted or told else []
+            if not woken.acted:
+                if woken.again is None or woken.step.reason in LASTING:
+                    return
+                self.world.now = max(self.world.now, woken.again)
+
+    def trouble(self, name: str, trouble: Trouble) -> None:
+        """It comes, lasts for a while, and goes; what is read begins with it."""
+        self.go_on(MOMENTS[zlib.crc32(name.encode()) % len(MOMENTS)])
+        self.text.clear()
+        trouble.strike(self.world)
+        self.go_on(DURING)
+        self.text.append("-- no more --")
+        trouble.lift(self.world)
+        self.go_on(MOST)
+
+    @staticmethod
+    def _read(line: Line) -> str:
+        return "  " + render(line).removeprefix(f"{MODEL}: ")
+
+    def _at(self, moment: float) -> str:
+        return f"{moment - self._began:.2f}"
+
+
+def transcripts() -> Iterator[str]:
+    """Every story by itself on several targets, then with each trouble on one."""
+    for story in sorted(STORIES):
+        alone = Transcript(story, SEVERAL)
+        alone.go_on(MOST)
+        yield from (f"# {story}", *alone.text, "")
+    for name, trouble in TROUBLES.items():
+        disturbed = Transcript("updated", ONE)
+        disturbed.trouble(name, trouble)
+        yield from (f"# {name}", *disturbed.text, "")
+
+
+def test_what_is_done_and_told_is_what_is_written_down() -> None:
+    assert list(transcripts()) == FILE.read_text().splitlines()
+
+
+if __name__ == "__main__":
+    FILE.write_text("\n".join(transcripts()) + "\n")
