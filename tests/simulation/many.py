@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -37,7 +37,7 @@ class Summary:
         self.failures.update(other.failures)
 
 
-def several(seeds: range) -> Summary:
+def several(seeds: Iterable[int]) -> Summary:
     """The schedules of these seeds, one after another."""
     summary = Summary()
     for seed in seeds:

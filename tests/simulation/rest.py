@@ -47,8 +47,10 @@ def calm(u: Universe, *, kind: bool) -> None:
             fate.clear()
     for name in u.names:
         crown = u.marks(name).crown
-        if crown is not None and crown.met and crown.crowned is not None:
-            deployer.broken.pop(crown.crowned, None)
+        # What served once starts again: where it does not, there is nothing to come to rest on.
+        served = (crown.crowned if crown.met else crown.previous) if crown is not None else None
+        if served is not None:
+            deployer.broken.pop(served, None)
     with u.person():
         set_paused(u.ledger, "ana", on=False, now=u.now)
         for name in u.names:
