@@ -96,6 +96,8 @@ class Checks:
                 continue
             truth.states.append((self.u.now, model))
             del truth.states[:-REMEMBERED]
+            if model is None or model.marks.challenger is None:
+                self.u.rolling.discard(name)
             self._note(truth, before, model)
 
     def _note(self, truth: Truth, before: Model | None, model: Model | None) -> None:
@@ -121,7 +123,9 @@ class Checks:
                 truth.entitled.add(key)
             if version.call in FELL:
                 truth.fallen.add(key)
-            if version.rejudge:
+            taken_away = before is not None and number in before.versions and before.versions[number].call is not None
+            taken_away = taken_away and version.call is None and not self.u.registry.acting
+            if version.rejudge or taken_away:
                 truth.fallen.discard(key)
                 truth.nominated.discard(key)
 
