@@ -306,7 +306,9 @@ def emptied(u: Universe, name: str, share: float) -> str | None:
     if there is None or not there.releases:
         return None
     release = pick(share * 3 % 1, sorted(there.releases))
+    since = u.clock() if release in there.weights else there.since
     u.deployer.lose(target, release)
+    there.since = since  # one without traffic ends nobody's bake
     return f"{release} is deleted from {target.name}"
 
 
