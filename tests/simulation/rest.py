@@ -46,9 +46,10 @@ def calm(u: Universe, *, kind: bool) -> None:
         for fate in (deployer.broken, deployer.mute, deployer.error_share, deployer.p95_ms):
             fate.clear()
     for name in u.names:
-        crown = u.marks(name).crown
+        marks = u.marks(name)
+        crown = marks.crown
         # What served once starts again: where it does not, there is nothing to come to rest on.
-        served = (crown.crowned if crown.met else crown.previous) if crown is not None else None
+        served = (crown.crowned if crown.met else crown.previous) if crown is not None else marks.champion
         if served is not None:
             deployer.broken.pop(served, None)
     with u.person():
