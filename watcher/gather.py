@@ -87,7 +87,7 @@ def gather(
     judged = rests_on(seen)
     if judged:
         evidence = _evidence(judged, sources.evidence)
-        return replace(seen, evidence=evidence, evaluations=_evaluations(seen, evidence, sources.evaluator))
+        return replace(seen, evidence=evidence, evaluations=_evaluations(seen, judged, sources.evaluator))
     challenger = asked(seen, now) if seen.challenger is not None else None
     return replace(seen, example=_example(challenger, watched.rollout.probe_file, sources))
 
@@ -159,7 +159,7 @@ class _Reading:
             if number not in found:
                 found[number] = self._registry.version(marks.name, number)
         chosen = set(sorted(filter(self._is_candidate, found), reverse=True)[: MOST_JUDGED // 2])
-        chosen |= self._waiting(settled)
+        chosen |= self._waiting()
         chosen |= self._in_turn(settled, chosen)
         return {n: version for n, version in found.items() if n in chosen or not self._is_candidate(n)}
 
@@ -173,10 +173,10 @@ class _Reading:
         self._found[number] = self._registry.version(self._marks.name, number)
         self._gets += 1
 
-    def _waiting(self, settled: int) -> set[int]:
+    def _waiting(self) -> set[int]:
         """Candidates that were seen before and that the listing no longer shows, the oldest first."""
         numbers = sorted({int(key.partition("-")[0]) for key in self._record.first_seen})
-        older = [n for n in numbers if settled < n < self.newest and n not in self._found][: MOST_READ // 2]
+        older = [n for n in numbers if n not in self._found][: MOST_READ // 2]
         for number in older:
             self._get(number)
         return set(older)
@@ -218,22 +218,16 @@ def _leases(watched: Watched, places: tuple[Target, ...], sources: Sources) -> l
     return leases
 
 
-def _evaluations(
-    seen: Snapshot, evidence: Mapping[int, EvidenceOf], evaluator: Evaluator | None
-) -> dict[int, Evaluated]:
+def _evaluations(seen: Snapshot, judged: Iterable[Version], evaluator: Evaluator | None) -> dict[int, Evaluated]:
     """How far the evaluation of each version that is judged is; one that cannot be seen is left out, and waits."""
     found: dict[int, Evaluated] = {}
-    champion = seen.versions.get(seen.marks.champion) if seen.marks.champion is not None else None
-    if evaluator is None or isinstance(champion, Gone):
+    if evaluator is None:
         return found
-    for number in evidence:
-        version = seen.version(number)
-        if version is None or version == champion:
-            continue
-        asked_for = evaluation_of(seen.watched, seen.record, version, champion)
-        if asked_for is not None:
+    for version in judged:
+        asked_for = evaluation_of(seen.watched, seen.record, version, seen.champion)
+        if asked_for is not None and version != seen.champion:
             with contextlib.suppress(Transient, Terminal):
-                found[number] = evaluator.observe(asked_for)
+                found[version.number] = evaluator.observe(asked_for)
     return found
 
 

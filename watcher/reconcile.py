@@ -158,7 +158,8 @@ class Loop:
         # What woke it in a pause is seen and not acted on, and nothing would bring it up again when the pause ends.
         due = UNTIL_RESUMED if decision.step.reason == "paused" else decision.look_again
         # What is not due any more must not stay due: every look at the ledger would wake it again.
-        if stored is None or record != before or decision.lines or due != stored.due:
+        # No line without a change of the record, which remembers what was told.
+        if record != before or due != (stored.due if stored else None):
             record, revision = self._save(watched.name, record, revision, decision.lines, due)
         if over:
             free(self.ledger, watched.name)

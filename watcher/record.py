@@ -184,6 +184,7 @@ def without_target(record: Record, name: str) -> Record:
         baseline=others(record.baseline),
         live=others(record.live),
         moved=others(record.moved),
+        told={key: value for key, value in record.told.items() if not key.startswith(f"wrote:{name}:")},
     )
 
 

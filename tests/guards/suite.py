@@ -10,22 +10,27 @@ import traceback
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import pytest
 
 from tests.guards import marks_contract
 from tests.guards.find import ROOT
 from tests.guards.marks_on_fake import MarksOnFake
 from tests.guards.troubles import TROUBLES, Trouble
+from tests.loop import test_backlogs as backlogs
 from tests.loop import test_crashes as crashes
 from tests.loop import test_edges as edges
+from tests.loop import test_evaluations as evaluations
 from tests.loop import test_mirroring as mirrors
 from tests.loop import test_model_check_traces as traces
 from tests.loop import test_news as news
 from tests.loop import test_nothing_sticks as sticks
 from tests.loop import test_races as races
+from tests.loop import test_slow_targets as slow
 from tests.loop import test_stories as stories
 from tests.loop import test_workers as workers
 from tests.loop import world as worlds
@@ -33,23 +38,31 @@ from tests.loop.invariants import Invariants
 from tests.loop.tap import tapped
 from tests.loop.world import MODEL, World, to_weight
 from watcher.decide.after import LONGEST_PAUSE
+from watcher.errors import Transient
 from watcher.reconcile import Loop
-from watcher.values import Kind, Target
+from watcher.values import Kind, Target, Wrote
 
 FEW = 16
 """Places where a worker dies, in each story."""
 APART = 29
 """Calls of a port between two at which somebody else comes in."""
 STORIES = (*sorted(crashes.STORIES), "first", "ordered_in_a_rollout")
+MARKS = ("challenge", "crown", "write_crown", "tag")
+"""Calls of a port that write a mark."""
 JOBS = crashes.SEVERAL[2:]
+WROTE = Wrote(rows=1_000, since=0.0, until=1.0)
+"""What every job says it wrote."""
+STALENESS = 5.0
+"""Seconds by which a registry with replicas may be late."""
 MOMENTS = (0, 5, 9, 13, 18)
 """Wake-ups before a trouble comes."""
 UNDER = 30
 """Wake-ups while it lasts."""
+SLOWEST = 600
+"""Wake-ups in which everything is at rest again: two rollouts on slow targets take 441, most of them looks."""
 
-STRICT = "updated on one"
-"""The story whose wake-ups are looked at most closely while a trouble lasts."""
-
+EVERYWHEN = ("a hold, and it fails", "a target has another owner")
+"""Troubles that meet every phase of the stories of one update."""
 STORY = "story"
 """The kind of check that counts for nothing here: what one story says of its own end."""
 
@@ -61,18 +74,20 @@ class Start:
     """The beginning of one story, the calls of a port in it, and its end, told with every guard in place."""
 
     story: str
+    shape: str
     world: World
     places: list[int]
+    written: list[int]
+    """Those right after a mark was written, of which the ledger does not know yet."""
     end: crashes.End
     cost: Counter[str]
 
     def __str__(self) -> str:
-        shape = {crashes.ONE: "one", crashes.SEVERAL: "several"}.get(self.world.targets, "jobs")
-        return f"{self.story} on {shape}"
+        return f"{self.story} on {self.shape}"
 
 
 Prepared = list[list[Start]]
-"""Of stories with one target, with several, and with jobs only."""
+"""Of stories with one target, and of all others."""
 
 
 def prepare() -> Prepared:
@@ -83,8 +98,12 @@ def prepare() -> Prepared:
     vars(worlds)["FakeRegistry"] = MarksOnFake
     for story in (first, ordered_in_a_rollout):
         crashes.STORIES[story.__name__] = story
-    shapes = ((crashes.ONE, STORIES), (crashes.SEVERAL, STORIES), (JOBS, ("updated",)))
-    return [[_start(story, targets) for story in stories] for targets, stories in shapes]
+    one = [_start(story, "one", crashes.ONE) for story in STORIES]
+    several = [_start(story, "several", crashes.SEVERAL) for story in STORIES]
+    jobs = [_start(story, "jobs", JOBS) for story in ("updated", "ordered_back")]
+    slowly = [_start(story, "slow", slow.TARGETS, slow.TAKES) for story in ("updated", "ordered_back")]
+    replicated = [_start(story, "replicas", crashes.ONE, staleness=STALENESS) for story in ("updated", "ordered_back")]
+    return [one, [*several, *jobs, *slowly, *replicated]]
 
 
 def first(world: World) -> int:
@@ -101,31 +120,37 @@ def ordered_in_a_rollout(world: World) -> int:
     return 1
 
 
-def _start(story: str, targets: tuple[Target, ...]) -> Start:
-    world = crashes.before(story, targets)
-    straight = world.fork()
-    cost = _cost(straight)
-    return Start(story, world, crashes.places_of(world, story), crashes.end(straight), cost)
+def _start(
+    story: str, shape: str, targets: tuple[Target, ...], shift_seconds: float = 0.0, staleness: float = 0.0
+) -> Start:
+    world = World(targets=targets, atomic=False)
+    world.deployer.shift_seconds, world.registry.staleness = shift_seconds, staleness
+    if shift_seconds:
+        worlds.with_rollout(world, canary=(50, 100), bake=shift_seconds / 10)
+    world.deployer.apply_seconds = 1.0 if shape == "jobs" else 0.0
+    world.deployer.wrote.update(dict.fromkeys(range(10), WROTE))
+    crashes.STORIES[story](world)
+    straight, calls = world.fork(), list[tuple[str, str]]()
+    cost = _cost(straight, calls)
+    written = [place for place, (verb, when) in enumerate(calls) if verb in MARKS and when == "after"]
+    return Start(story, shape, world, crashes.places_of(world, story), written, crashes.end(straight), cost)
 
 
-def _cost(world: World) -> Counter[str]:
-    """Let a story come to rest; how often that took each call of a port, and how many lines."""
-    cost = Counter[str]()
-
-    def at(verb: str, when: str) -> None:
-        cost[f"{when} {verb}"] += 1
-
-    before = len(world.lines())
-    world.rest(tapped(world, at))
+def _cost(world: World, calls: list[tuple[str, str]]) -> Counter[str]:
+    """Let a story come to rest; how often that took each call of a port, how many lines, and how long."""
+    before, began = len(world.lines()), world.now
+    world.rest(tapped(world, lambda verb, when: calls.append((verb, when))))
+    cost = Counter(f"{when} {verb}" for verb, when in calls)
     cost["lines"] = len(world.lines()) - before
+    cost["milliseconds"] = round(1_000 * (world.now - began))
     return cost
 
 
 def _straight(start: Start) -> None:
-    """A story comes to its end, with no more asked, written and told than it needs."""
+    """A story comes to its end, with no more asked, written and told than it needs, and no later."""
     world = start.world.fork()
     crashes.guarded(world, start.story).conduct.strict = True
-    cost = _cost(world)
+    cost = _cost(world, [])
     assert crashes.end(world) == start.end, "the end is another one"
     more = {what: many for what, many in cost.items() if many > start.cost[what]}
     assert not more, f"more than it needs: {more}, of {start.cost}"
@@ -133,21 +158,25 @@ def _straight(start: Start) -> None:
 
 def checks(prepared: Prepared) -> Iterator[Check]:
     """The cheap ones first."""
-    one, several, jobs = prepared
+    one, others = prepared
+    starts = [*one, *others]
     for dialect in marks_contract.NAMES:
         yield f"the contract of marks in {dialect.called}", functools.partial(marks_contract.holds, dialect)
-    for module in (stories, workers, edges, news, sticks, traces, mirrors):
+    for module in (stories, workers, edges, news, sticks, traces, mirrors, slow, evaluations, backlogs):
         yield from _told(module)
-    for start in (*one, *several, *jobs):
+    for start in starts:
         yield f"nothing happens in {start}", functools.partial(_straight, start)
-    for start, wiped in itertools.product([*one, *several, *jobs], (False, True)):
+    for start, wiped in itertools.product(starts, (False, True)):
         yield f"crashes in {start}, wiped={wiped}", functools.partial(_crashes, start, wiped=wiped)
-    for start, name in itertools.product([*one, *several, *jobs], TROUBLES):
+    for start, name in itertools.product(starts, TROUBLES):
         # By its name alone, so that a check stays what it is when others come and go.
         said = f"{name} in {start}"
         dealt = zlib.crc32(said.encode())
-        wakes = MOMENTS[dealt % len(MOMENTS)] + dealt // len(MOMENTS) % 3
+        wakes = 0 if TROUBLES[name].early else MOMENTS[dealt % len(MOMENTS)] + dealt // len(MOMENTS) % 3
         yield said, functools.partial(_troubled, start, TROUBLES[name], wakes)
+    updates = [start for start in starts if start.story in ("first", "updated")]
+    for start, name, wakes in itertools.product(updates, EVERYWHEN, range(UNDER)):
+        yield f"{name} after {wakes} in {start}", functools.partial(_troubled, start, TROUBLES[name], wakes)
     for number, (start, deed) in enumerate(itertools.product(one, sorted(races.PEOPLE))):
         if start.story == "first":
             continue  # a first version that goes leaves nothing live, rightly
@@ -156,21 +185,45 @@ def checks(prepared: Prepared) -> Iterator[Check]:
 
 def _told(module: ModuleType) -> Iterator[Check]:
     for name, test in inspect.getmembers(module, inspect.isfunction):
-        if name.startswith("test_"):
+        long = any(mark.name == "long" for mark in getattr(test, "pytestmark", []))
+        if name.startswith("test_") and not long and (_fixtures(module, test) is not None):
             for values in _cases(test):
-                yield f"{name} {values or ''}".rstrip(), functools.partial(_watched, test, values)
+                yield f"{name} {values or ''}".rstrip(), functools.partial(_watched, module, test, values)
 
 
-def _watched(test: Callable[..., None], values: dict[str, Any]) -> None:
-    with watching() as watchers:
-        test(**values)
+def _fixtures(module: ModuleType, test: Any) -> list[str] | None:
+    """Fixtures of the module that a test uses, None where it uses others."""
+    marks = getattr(test, "pytestmark", [])
+    given = {name for mark in marks if mark.name == "parametrize" for name in _names(mark)}
+    used = [name for mark in marks if mark.name == "usefixtures" for name in mark.args]
+    used += [name for name in inspect.signature(test).parameters if name not in given]
+    return used if all(hasattr(module, name) for name in used) else None
+
+
+def _made(module: ModuleType, name: str, patch: pytest.MonkeyPatch) -> Any:
+    """What a fixture of the module gives."""
+    fixture = inspect.unwrap(getattr(module, name))
+    return fixture(patch) if "monkeypatch" in inspect.signature(fixture).parameters else fixture()
+
+
+def _watched(module: ModuleType, test: Callable[..., None], values: dict[str, Any]) -> None:
+    with watching() as watchers, pytest.MonkeyPatch.context() as patch:
+        made = {name: _made(module, name, patch) for name in _fixtures(module, test) or ()}
+        test(**values, **{name: given for name, given in made.items() if given is not None})
     for invariants in watchers:
         world = invariants.world
         world.now += 2 * max(world.rollout.keep_warm, LONGEST_PAUSE)
         _go_on(world, world.worker(), UNDER)
-        if world.wake().step.reason == "nothing_to_do":
+        woken = world.wake()
+        if woken.step.reason == "nothing_to_do" and woken.again is None:
             invariants.at_rest()
             invariants.quiet()
+
+
+def _names(mark: pytest.Mark) -> list[str]:
+    """The arguments that a parametrized test is given."""
+    names = mark.args[0]
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
 
 
 def _cases(test: Any) -> list[dict[str, Any]]:
@@ -178,15 +231,15 @@ def _cases(test: Any) -> list[dict[str, Any]]:
     marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
     spread = []
     for mark in marks:
-        named = mark.args[0]
-        names = [name.strip() for name in (named.split(",") if isinstance(named, str) else named)]
+        names = _names(mark)
         rows = [row if len(names) > 1 else [row] for row in mark.args[1]]
         spread.append([dict(zip(names, row, strict=True)) for row in rows])
     return [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*spread)]
 
 
 def _crashes(start: Start, *, wiped: bool) -> None:
-    for place in start.places[:: max(len(start.places) // FEW, 1)]:
+    apart = max(len(start.places) // FEW, 1)
+    for place in sorted({*start.places[::apart], *start.written}):
         world = start.world.fork()
         invariants = crashes.guarded(world, start.story)
         crashes.die_at(world, place)
@@ -229,13 +282,14 @@ def _troubled(start: Start, trouble: Trouble, wakes: int) -> None:
     world = start.world.fork()
     invariants = crashes.guarded(world, start.story)
     invariants.people = True
-    invariants.conduct.strict = str(start) == STRICT
+    invariants.conduct.strict = True
     loop = world.worker()
     _go_on(world, loop, wakes)
     trouble.strike(world)
+    loop = replace(loop, limits=world.limits)
     _go_on(world, loop, UNDER)
     trouble.lift(world)
-    _come_to_rest(world, invariants, loop)
+    _come_to_rest(world, invariants, replace(loop, limits=world.limits))
     if trouble.harmless:
         assert crashes.end(world) == _end(start), "the end is another one than without the trouble"
 
@@ -254,7 +308,11 @@ def _end(start: Start) -> crashes.End:
 
 def _go_on(world: World, loop: Loop, wakes: int) -> None:
     for _ in range(wakes):
-        woken = world.wake(loop)
+        try:
+            woken = world.wake(loop)
+        except Transient:
+            world.now += 1.0
+            continue
         if not woken.acted:
             world.now = max(world.now, min(woken.again or world.now + 5.0, world.now + 60.0))
 
@@ -262,7 +320,7 @@ def _go_on(world: World, loop: Loop, wakes: int) -> None:
 def _come_to_rest(world: World, invariants: Invariants, loop: Loop | None = None) -> None:
     loop = loop or world.worker()
     for _ in range(2):
-        world.rest(loop)
+        world.rest(loop, SLOWEST)
         world.now += max(world.rollout.keep_warm, LONGEST_PAUSE) + 1.0
     world.rest(loop)
     if world.wake(loop).step.reason == "nothing_to_do":

@@ -13,6 +13,7 @@ from watcher.gather import MOST_READ
 from watcher.naming import release_name
 from watcher.pause import set_paused
 from watcher.policy import Approval
+from watcher.slots import free
 from watcher.values import Call, Mode, Observed, Probe, Status, Target, Version
 
 FILES = ("of", "example")
@@ -33,6 +34,8 @@ class Trouble:
     lift: Deed = nothing
     harmless: bool = False
     """Whether it only costs time: the end is the same as without it."""
+    early: bool = False
+    """Whether it comes before the first wake-up, and waits for its own moment."""
 
 
 def _newest(world: World) -> int:
@@ -91,6 +94,7 @@ def mended(world: World) -> None:
     world.deployer.mute.clear()
     world.deployer.error_share.clear()
     world.deployer.p95_ms.clear()
+    world.deployer.direct.clear()
     world.deployer.blind = False
     world.deployer.requests_per_second = 50.0
 
@@ -123,6 +127,10 @@ def _fails(verb: str, error: Exception, *, done: bool = False, times: int = 4) -
     return Trouble(lambda world: world.deployer.faults.fail(verb, error, done=done, times=times), lift)
 
 
+def seen_again(world: World) -> None:
+    vars(world.deployer).pop("observe", None)
+
+
 def unseen(error: Exception) -> Trouble:
     """The last target cannot be observed."""
 
@@ -136,27 +144,30 @@ def unseen(error: Exception) -> Trouble:
 
         vars(world.deployer)["observe"] = blind
 
-    return Trouble(strike, lambda world: vars(world.deployer).pop("observe", None))
+    return Trouble(strike, seen_again)
+
+
+unreachable = unseen(Transient("no route", retry_after=3.0)).strike
 
 
 def crossed(world: World) -> None:
     """Another version answers what the challenger is asked."""
-    ask = world.deployer.probe
+    ask = world.deployer._probe  # noqa: SLF001 beneath whoever listens to the port
 
     def other(release: Any, example: Any) -> Probe:
         return replace(ask(release, example), version=1)
 
-    vars(world.deployer)["probe"] = other
+    vars(world.deployer)["_probe"] = other
 
 
 def silent(world: World) -> None:
     """A release does not say which version answered its probe."""
-    ask = world.deployer.probe
+    ask = world.deployer._probe  # noqa: SLF001 beneath whoever listens to the port
 
     def silently(release: Any, example: Any) -> Probe:
         return replace(ask(release, example), version=None)
 
-    vars(world.deployer)["probe"] = silently
+    vars(world.deployer)["_probe"] = silently
 
 
 def untold_champion(world: World) -> None:
@@ -169,10 +180,14 @@ def told_again(world: World) -> None:
     world.deployer.untold.clear()
 
 
-def refused_order(world: World) -> None:
-    """A person orders a version of which every launch is refused."""
-    world.deployer.faults.fail("launch", Terminal("no such instance type"), times=50)
-    world.registry.set_alias(MODEL, "champion", world.train(0.1))
+def ordered_where_launches_fail(error: Exception, times: int) -> Deed:
+    """A person orders a version whose first launches fail."""
+
+    def strike(world: World) -> None:
+        world.deployer.faults.fail("launch", error, times=times)
+        world.registry.set_alias(MODEL, "champion", world.train(0.1))
+
+    return strike
 
 
 def approvals(world: World) -> None:
@@ -194,9 +209,9 @@ def no_approval(world: World) -> None:
 
 
 def unslotted(world: World) -> None:
-    """The slots are lost in mid-rollout, and there are none any more."""
+    """The slot is lost in mid-rollout, and there is none any more."""
     if _challenger(world) is not None:
-        world.ledger.wipe()
+        free(world.ledger, MODEL)
         world.limits = replace(world.limits, rollouts_at_once=0)
 
 
@@ -289,18 +304,83 @@ def impossible(world: World) -> None:
     world.registry.set_alias(MODEL, "champion", version)
 
 
-def given_again(world: World) -> None:
-    """The same order once more, by way of another one."""
-    mended(world)
-    ordered = world.champion()
-    order(lambda _: 1)(world)
-    for _ in range(3):
-        world.wake()
-    order(lambda _: ordered)(world)
+def given_again(wakes: int) -> Deed:
+    """The same order once more, by way of another one that is seen for some wake-ups."""
+
+    def lift(world: World) -> None:
+        mended(world)
+        ordered = world.champion()
+        order(lambda _: 1)(world)
+        for _ in range(wakes):
+            world.wake()
+        order(lambda _: ordered)(world)
+
+    return lift
 
 
 def agrees(world: World) -> None:
     order(_challenger)(world)
+
+
+def taken_back(world: World) -> None:
+    """A version that was never judged is ordered, then another one, and as soon as that is seen the first again."""
+    first, second = world.train(0.1), world.train(0.1)
+    for version in (first, second, first):
+        world.registry.set_alias(MODEL, "champion", version)
+        world.wake()
+
+
+def order_on_order(world: World) -> None:
+    """The first version is ordered, and another one as soon as some target serves it."""
+    order(lambda _: 1)(world)
+    _until(world, lambda: world.serving(world.targets[0].name) == {1: 100})
+    world.registry.set_alias(MODEL, "champion", world.train(0.1))
+
+
+def nominated(world: World) -> None:
+    """A rollout begins, where one is to come."""
+    _until(world, lambda: world.call(_challenger(world) or 0) is Call.WINS)
+
+
+def cut_in(world: World) -> None:
+    """Somebody empties a target just when its weights are being changed."""
+
+    def moving() -> list[Target]:
+        return [target for target in world.targets if world.deployer.look(target).moving]
+
+    _until(world, lambda: bool(moving()))
+    for target in moving():
+        world.deployer.meddle(target, {})
+
+
+def at_rest(world: World) -> None:
+    """Some time passes, for most stories enough."""
+    _until(world, lambda: False)
+
+
+def idle(world: World) -> None:
+    """Until nothing is left to do, for now."""
+    _until(world, lambda: world.woken is not None and world.woken.step.reason == "nothing_to_do")
+
+
+def _until(world: World, reached: Callable[[], bool]) -> None:
+    loop = world.worker()
+    for _ in range(20):
+        if reached():
+            return
+        if not world.wake(loop).acted:
+            world.now += 1.0
+
+
+def all_again(world: World) -> None:
+    """A person orders one of several worse versions, and then wants all others to be judged again."""
+    for _ in range(3):
+        worse(world)
+    order(lambda world: _newest(world) - 1)(world)
+    at_rest(world)
+    for number in range(1, _newest(world) + 1):
+        if _version(world, number) is not None:
+            world.registry.rejudge(MODEL, number)
 
 
 def abort(world: World) -> None:
@@ -460,10 +540,22 @@ def overtaken(world: World) -> None:
     world.ledger.fail("save", Conflict("written by somebody else"), key=MODEL)
 
 
+def announced(world: World) -> None:
+    """Another worker announces a step, and dies."""
+    stored = world.ledger.kept(MODEL)
+    if stored is not None:
+        intent = {"worker": "another", "until": world.now + world.deployer.lease, "step": "launch:api:any"}
+        world.ledger.save(MODEL, {**stored.body, "intent": intent}, stored.revision)
+
+
 def stale(world: World) -> None:
     """Reads are some writes old, for no longer than the registry says they may be."""
     world.registry.staleness = 10_000.0
     world.registry.stale_writes = 4
+
+
+def little_stale(world: World) -> None:
+    world.registry.staleness, world.registry.stale_writes = 10_000.0, 2
 
 
 def fresh(world: World) -> None:
@@ -533,6 +625,67 @@ def cut_in_two(world: World) -> None:
     world.registry.fail("crown", Transient("timed out"), "between", times=2)
 
 
+def unwritten(world: World) -> None:
+    """Twice the ledger cannot be reached just when something was done."""
+    save, left = world.ledger.save, [None, None]
+
+    def failing(key: str, body: Any, *more: Any) -> str:
+        stored = world.ledger.kept(key)
+        if left and key == MODEL and body["intent"] is None and stored is not None and stored.body["intent"]:
+            left.pop()
+            raise Transient("ledger: no answer")
+        return save(key, body, *more)
+
+    vars(world.ledger)["save"] = failing
+
+
+def delayed(owner: str, verb: str, seconds: float) -> Trouble:
+    """Every call of a verb takes so long."""
+
+    def strike(world: World) -> None:
+        of = getattr(world, owner)
+        done = getattr(of, verb)
+
+        def slowly(*about: Any, **named: Any) -> Any:
+            answer = done(*about, **named)
+            world.now += seconds
+            return answer
+
+        vars(of)[verb] = slowly
+
+    return Trouble(strike, lambda world: vars(getattr(world, owner)).pop(verb, None))
+
+
+def fewer(meanwhile: Deed = nothing) -> Trouble:
+    """The settings no longer name the last target, where there are others."""
+    kept = []
+
+    def strike(world: World) -> None:
+        kept.append(world.targets)
+        world.targets = world.targets[:-1] or world.targets
+        meanwhile(world)
+
+    return Trouble(strike, several(lambda world: setattr(world, "targets", kept.pop()), finished))
+
+
+def asked_instead(world: World) -> None:
+    """Nobody asks, and a probe will do."""
+    world.deployer.requests_per_second = 0.0
+    world.rollout = replace(world.rollout, analysis=replace(world.rollout.analysis, no_traffic="probe"))
+
+
+def called_unmet(world: World) -> None:
+    """A person writes over what the champion was called."""
+    champion = world.champion()
+    if _version(world, champion) is not None and champion is not None:
+        world.registry.set_tag(MODEL, champion, "watcher.verdict", str(Call.UNMET))
+
+
+def refusing_writes(verb: str) -> Trouble:
+    """The registry does not take what is written, for a while."""
+    return Trouble(lambda world: world.registry.fail(verb, Transient("503"), times=4))
+
+
 def two_ago(world: World) -> int | None:
     return max(_newest(world) - 2, 1)
 
@@ -543,10 +696,12 @@ TROUBLES: dict[str, Trouble] = {
     "a target is emptied": _harmless(Trouble(emptied)),
     "somebody sets weights": _harmless(Trouble(split)),
     "the champion does not start again": Trouble(champion_broken, mended),
+    "the champion does not start again, and a better version comes": Trouble(several(champion_broken, better), mended),
     "the newest does not come up": _new("broken", "no such artifacts"),
     "the newest fails its probe": _new("mute", "it raises ValueError"),
     "the newest fails requests": _new("error_share", 0.4),
     "the newest is slow": _new("p95_ms", 40.0),
+    "somebody asks the newest itself": _harmless(_new("direct", 100)),
     "nobody asks": _harmless(_set("deployer", "requests_per_second", 0.0, 50.0)),
     "few ask": _harmless(_set("deployer", "requests_per_second", 3.0, 50.0)),
     "traffic cannot be told": _harmless(_set("deployer", "blind", True, False)),
@@ -560,20 +715,40 @@ TROUBLES: dict[str, Trouble] = {
     "probes are answered by another": Trouble(crossed),
     "retiring is refused": _fails("retire", Terminal("403"), times=30),
     "a target is out of reach": _harmless(unseen(Transient("no route", retry_after=3.0))),
+    "a target is out of reach, and a better version comes": Trouble(several(unreachable, better), seen_again),
     "a target is refused": _harmless(unseen(Terminal("401"))),
     "a target has another owner": Trouble(stolen, given_back),
+    "a target has another owner for long": Trouble(
+        several(idle, stolen, lambda world: setattr(world, "now", world.now + 2 * world.rollout.keep_warm)),
+        given_back,
+        early=True,
+    ),
+    "a target is out of reach twice": Trouble(
+        several(at_rest, unreachable, at_rest, seen_again, at_rest, unreachable), seen_again
+    ),
     "a foreign release takes over": Trouble(foreign, lent),
     "a foreign release is beside": Trouble(foreign_beside),
     "an order to the first": Trouble(order(lambda _: 1)),
     "an order to the newest": Trouble(order(_newest)),
     "an order to one before": Trouble(order(two_ago)),
     "an impossible order": Trouble(impossible),
-    "an impossible order, given again": Trouble(impossible, given_again),
+    "an impossible order, given again": Trouble(impossible, given_again(3)),
+    "an impossible order, given again at once": Trouble(impossible, given_again(1)),
+    "an order on an order": Trouble(order_on_order),
+    "orders follow quickly, and verdicts cannot be written": Trouble(
+        several(refusing_writes("tag").strike, quick_orders)
+    ),
+    "an abort, and a target is out of reach": Trouble(several(nominated, abort, unreachable), seen_again, early=True),
+    "a target is emptied while it is changed": _harmless(Trouble(cut_in, early=True)),
+    "a target is emptied as a rollout begins": _harmless(Trouble(several(nominated, emptied), early=True)),
     "an impossible order, judged again": Trouble(impossible, several(mended, rejudged(World.champion))),
     "an impossible order while one is met": Trouble(
         several(order(lambda _: 1), impossible), several(mended, order(lambda _: 2))
     ),
     "a person agrees": Trouble(agrees),
+    "a person agrees before there is a verdict": Trouble(several(recalled(None), agrees)),
+    "an order is taken back at once": Trouble(taken_back),
+    "an order, and all others are to be judged again": Trouble(all_again),
     "an abort": Trouble(abort),
     "a challenger by hand": Trouble(nominated_by_hand),
     "an old challenger by hand": Trouble(old_nominated_by_hand),
@@ -597,8 +772,14 @@ TROUBLES: dict[str, Trouble] = {
     "a hold": _harmless(Trouble(held, released)),
     "a long hold": _harmless(Trouble(held, waited(released))),
     "a hold beyond the deadline": _harmless(Trouble(held_for_long, released)),
+    "a hold, and a target is emptied": _harmless(
+        Trouble(several(nominated, held, at_rest, emptied), released, early=True)
+    ),
     "a hold, and it fails": Trouble(several(held, _new("error_share", 0.4).strike), released),
     "a pause": _harmless(Trouble(pause(on=True), pause(on=False))),
+    "a pause, and a target is emptied": _harmless(
+        Trouble(several(pause(on=True), at_rest, emptied), several(at_rest, pause(on=False)))
+    ),
     "a long pause": _harmless(Trouble(pause(on=True), waited(pause(on=False)))),
     "only advice": Trouble(
         lambda world: setattr(world, "mode", Mode.ADVISE), lambda world: setattr(world, "mode", Mode.DEPLOY)
@@ -609,11 +790,27 @@ TROUBLES: dict[str, Trouble] = {
     ),
     "the ledger is wiped": _harmless(Trouble(lambda world: world.ledger.wipe())),
     "the ledger is damaged": _harmless(Trouble(damaged)),
+    "another worker dies before its step": _harmless(Trouble(announced)),
     "another worker is faster": _harmless(Trouble(overtaken)),
     "reads are stale": _harmless(Trouble(stale, fresh)),
     "listings are empty": _harmless(listing(lambda _: [])),
     "listings are partial": _harmless(listing(lambda rows: rows[:1])),
     "files cannot be read": _harmless(Trouble(unreadable, readable)),
+    "reads are a little stale": _harmless(Trouble(little_stale, fresh)),
+    "reads are slow": delayed("deployer", "observe", 118.0),
+    "intents are written slowly": _harmless(delayed("ledger", "save", 8.0)),
+    "what was done cannot be written down": _harmless(
+        Trouble(unwritten, lambda world: vars(world.ledger).pop("save", None))
+    ),
+    "verdicts cannot be written": _harmless(refusing_writes("tag")),
+    "crowns cannot be written": _harmless(refusing_writes("write_crown")),
+    "nobody asks, and a probe will do": Trouble(asked_instead, mended),
+    "the champion is called unmet": Trouble(called_unmet),
+    "only advice, and the challenger is to be judged again": Trouble(
+        several(advising, rejudged(_challenger)), deploying
+    ),
+    "the settings name one target less": fewer(),
+    "the settings name one target less, and a version waits": fewer(World.train),
     "a worse version": Trouble(worse),
     "a better version": Trouble(better),
     "many versions": Trouble(many, finished),
@@ -621,9 +818,10 @@ TROUBLES: dict[str, Trouble] = {
     "probes are answered without a version": _harmless(Trouble(silent)),
     "the champion's traffic cannot be told": _harmless(Trouble(untold_champion, told_again)),
     "the newest's latency cannot be told": _harmless(_new("p95_ms", None)),
-    "a refused order": Trouble(refused_order),
+    "a refused order": Trouble(ordered_where_launches_fail(Terminal("no such instance type"), 50)),
+    "an order, and launches fail": Trouble(ordered_where_launches_fail(Transient("busy"), 3)),
     "approvals expire": Trouble(approvals, no_approval),
-    "slots are lost": Trouble(unslotted),
+    "slots are lost": Trouble(several(nominated, unslotted), early=True),
     "only advice, in an order taken back": Trouble(advised_back, deploying),
     "only advice, for good": Trouble(several(old_nominated_by_hand, advising)),
     "listings are empty, gets are few": Trouble(few_gets, enough_gets),
@@ -641,8 +839,8 @@ TROUBLES: dict[str, Trouble] = {
     "the champion is unmarked and a target emptied": Trouble(several(unmarked_champion, emptied), marked_champion),
     "a target has another owner, and a better version comes": Trouble(several(stolen, better), given_back),
     "the model is renamed, and a target is out of reach": Trouble(
-        several(renamed, unseen(Transient("no route", retry_after=3.0)).strike),
-        several(renamed_back, lambda world: vars(world.deployer).pop("observe", None)),
+        several(renamed, unreachable),
+        several(renamed_back, seen_again),
     ),
     "the newest fails its probe, and a target has another owner": Trouble(
         several(_new("mute", "it raises ValueError").strike, stolen), given_back

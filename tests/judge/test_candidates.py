@@ -33,15 +33,12 @@ def test_a_version_that_is_gone_is_not_a_candidate() -> None:
     assert set(judge(World(others={7: Gone(7)}).snapshot(), NOW)) == {3}
 
 
-def test_a_challenger_that_won_keeps_the_others_from_being_judged() -> None:
-    world = World(challenger=3, candidate=version(3, call=Call.WINS), others={4: version(4)})
-    assert judge(world.snapshot(), NOW) == {}
-
-
-@pytest.mark.parametrize("call", [None, *(c for c in CALLED if c is not Call.WINS)])
-def test_a_challenger_that_was_never_called_a_winner_is_judged_and_nothing_else(call: Call | None) -> None:
+@pytest.mark.parametrize("call", [None, *CALLED])
+def test_a_challenger_keeps_the_others_from_being_judged_and_is_judged_where_it_was_called_nothing(
+    call: Call | None,
+) -> None:
     world = World(challenger=3, candidate=version(3, call=call), others={4: version(4)})
-    assert set(judge(world.snapshot(), NOW)) == {3}
+    assert set(judge(world.snapshot(), NOW)) == ({3} if call is None else set())
 
 
 LOST = {

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.loop.conduct import Conduct, answered
+from tests.loop.conduct import JUDGED, Conduct, answered, record_of
+from tests.loop.tap import on_call, on_return
 from tests.loop.world import MODEL, World
 from watcher.decide.analysis import share
 from watcher.decide.settle import live_of
 from watcher.fakes.registry import FakeRegistry
 from watcher.ports import Line
 from watcher.slots import holders
-from watcher.values import FINAL, Call, Crown, Kind, Marks, Probe, Release, State, Target, Version
+from watcher.values import FINAL, Call, Crown, Kind, Marks, Probe, Release, SeenRelease, State, Target, Version
 
+NEWS = ("order", "unmet", "crowned", "rolled_back")
+"""What a line tells of a champion or of a rollout."""
 FELL = (Call.ROLLED_BACK, Call.DISPLACED)
-JUDGED = (Call.LOSES, Call.INVALID, Call.SUPERSEDED)
 
 
 @dataclass
@@ -53,8 +55,18 @@ class Invariants:
     forgot: bool = False
     """Whether what the ledger remembers was lost, so that a state may be told once more."""
     told_before: int = 0
-    probed: set[tuple[str, str]] = field(default_factory=set)
-    """(target, release) of every probe that the release itself passed."""
+    accepted: dict[str, set[int]] = field(default_factory=dict)
+    """Target -> versions that might gain traffic when it was shifted, where that takes effect later."""
+    displaced: set[int] = field(default_factory=set)
+    """Versions that reigned until an order replaced them, and were called nothing before."""
+    shifted: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Target -> the weights that were asked of it last."""
+    probed: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(target, release) -> when the release itself last passed its probe."""
+    named: set[str] = field(default_factory=set)
+    """Targets that the settings named at the last look."""
+    returned: dict[str, list[float]] = field(default_factory=dict)
+    """Target -> each time when the settings began to name it."""
     approved_at: dict[int, float] = field(default_factory=dict)
     """Version -> when a person last wrote its approval."""
 
@@ -77,40 +89,47 @@ class Invariants:
         """Learn what people and accidents do to this world from now on, at the moment they do it."""
         registry, deployer = self.world.registry, self.world.deployer
         for deed in ("lose", "meddle", "foreign"):
-            _before(deployer, deed, self._disturbed)
+            on_call(deployer, deed, self._disturbed)
         for order in ("set_alias", "set_champion", "rejudge", "set_tag"):
-            _before(registry, order, self._asked)
+            on_call(registry, order, self._asked)
         for loss in ("delete_model", "rename", "set_crown", "break_crown"):
-            _before(registry, loss, self._marks_lost)
-        _before(self.world.ledger, "wipe", self._memory_lost)
+            on_call(registry, loss, self._marks_lost)
+        on_call(self.world.ledger, "wipe", self._memory_lost)
 
     def _follow(self) -> None:
         """Be there when the loop writes marks."""
         registry = self.world.registry
-        _before(registry, "crown", self._crowning)
-        _before(registry, "challenge", self._nominating)
-        _before(registry, "approve", self._approving)
-        _before(self.world.deployer, "shift", self._shifting)
-        _before(
+        on_call(registry, "crown", self._crowning)
+        on_call(registry, "challenge", self._nominating)
+        on_call(registry, "approve", self._approving)
+        on_call(self.world.deployer, "shift", self._shifting)
+        on_call(
             self.world.deployer,
             "mirror",
             lambda target, name, percent, _: self.conduct.mirroring(target, name, percent),
         )
-        _before(self.world.deployer, "launch", self.conduct.launching)
-        _before(self.world.deployer, "retire", lambda target, name: self.conduct.retiring(target, name, self._read()))
-        _after(self.world.deployer, "probe", self._probed)
+        on_call(self.world.deployer, "launch", lambda release: self.conduct.launching(release, self._read()))
+        on_call(self.world.evaluator, "start", self.conduct.scoring)
+        on_call(registry, "write_crown", self._ordering)
+        on_call(registry, "tag", lambda _, *about: self.conduct.tagging(*about, self._versions(), self._read()))
+        self.conduct.hear()
+        on_call(self.world.deployer, "retire", lambda target, name: self.conduct.retiring(target, name, self._read()))
+        on_return(self.world.deployer, "probe", self._probed)
 
     def _disturbed(self, target: Target, *_: Any, **__: Any) -> None:
         self.lost.add(target.name)
+        self.conduct.disturbed.add(target.name)
 
     def _asked(self, _name: str, *about: Any) -> None:
         version = next(part for part in about if isinstance(part, int))
         self.asked.add(version)
         self.fallen.discard(version)
+        self.displaced.discard(version)
 
     def _marks_lost(self, *_: Any) -> None:
         self.crowns.clear()
         self.fallen.clear()
+        self.displaced.clear()
         self.calls.clear()
         self.forgot = self.conduct.forgot = True
 
@@ -124,8 +143,12 @@ class Invariants:
         if name != MODEL or now.champion == version or now.crown != expect.crown or now.champion != expect.champion:
             return
         for target in self.world.targets:
-            whole = self.world.deployer.serving(target) == {version: 100}
-            assert whole or target.name in self.lost, f"v{version} crowned before {target.name} was whole on it"
+            seen = self.world.deployer.look(target)
+            ready = {r.name for r in seen.releases if r.version == version and r.state is State.READY}
+            whole = self.world.deployer.serving(target) == {version: 100} and ready & seen.weights.keys()
+            forgiven = target.name in self.lost or self.conduct.raced
+            whole = whole and not seen.moving
+            assert whole or forgiven, f"v{version} crowned before {target.name} was whole on it"
         assert version not in self.fallen, f"v{version} had fallen and is crowned again"
         assert crown.previous == now.champion, f"v{version} is crowned over v{crown.previous}, not v{now.champion}"
 
@@ -136,7 +159,10 @@ class Invariants:
             return
         floor = now.crown.floor if now.crown else 0
         assert version > floor, f"v{version} is nominated, the floor is {floor}"
-        assert self.world.call(version) is None, f"v{version} is nominated once more"
+        assert self._call(version) is None, f"v{version} is nominated once more"
+        crown = now.crown or Crown()
+        assert self.world.mode == "deploy", f"v{version} is nominated, and only advice is asked for"
+        assert crown.met or crown.crowned is None, f"v{version} is nominated, and an order is not met"
         slot = not self.conduct.strict or MODEL in holders(self.world.ledger)
         assert slot, f"v{version} is nominated, and has no slot"
         assert now.hold is None or expect.hold is None, f"v{version} is nominated under a hold"
@@ -145,24 +171,64 @@ class Invariants:
         for target in self.world.targets if now.champion == expect.champion else ():
             serving = self.world.deployer.serving(target)
             whole = serving == ({now.champion: 100} if now.champion else {})
-            assert whole or target.name in self.lost, f"v{version} is nominated, and {target.name} serves {serving}"
+            assert whole or self.conduct.raced, f"v{version} is nominated, and {target.name} serves {serving}"
+            seen = self.world.deployer.look(target)
+            free = seen.adopted and not seen.problem and not seen.moving
+            free = free and (not self.conduct.strict or self.conduct.can_be_seen(target))
+            assert free or self.conduct.raced, f"v{version} is nominated, and {target.name} cannot be moved"
         approval = self.world.policy.approval
         if approval is not None and approval.expires is not None:
             # The time counts from when the loop first saw it: a bake is more than any wake-up comes late.
-            late = self.world.now - self.approved_at[version] - approval.expires
+            late = self.world.now - self.approved_at.get(version, self.world.now) - approval.expires
             assert late <= self.world.rollout.bake, f"v{version} is nominated on an approval that expired"
+
+    def _ordering(self, name: str, crown: Crown, expect: Marks) -> None:
+        """An order raises the floor above all there is, and goes back to what served; it is met once that is seen."""
+        now = self._read()
+        held = now.crown or Crown()
+        if name != MODEL or now.crown != expect.crown or now.champion != expect.champion or self.conduct.raced:
+            return
+        if crown.met and not (held.met and held.crowned == crown.crowned) and now.champion in self._versions():
+            key = self._versions()[now.champion].identity.key
+            for target in self.world.targets:
+                seen = self.world.deployer.look(target)
+                ready = [r.name for r in seen.releases if r.key == key and r.state is State.READY]
+                whole = len(ready) == 1 and dict(seen.weights) == {ready[0]: 100} and not seen.moving
+                assert whole, f"v{crown.crowned} is met, and {target.name} is not whole on it: {seen}"
+        if crown.crowned == held.crowned:
+            return
+        if self._call(crown.crowned) is not Call.WINS:
+            assert crown.floor >= now.newest, f"v{crown.crowned} never won, and is no order: {crown}"
+        if now.challenger == now.champion:
+            return
+        serving = [self._served_whole(target) for target in self.world.targets]
+        last = held.crowned if held.met else held.previous
+        back = serving[0] if serving and len(set(serving)) == 1 and serving[0] is not None else last
+        gone = back not in self._versions()
+        assert crown.previous == back or (gone and crown.previous is None), f"served {serving}, and {crown}"
+
+    def _served_whole(self, target: Target) -> int | None:
+        """The version that a target serves alone, None where there is none, or none that was ever to stay."""
+        seen, keys = self.world.deployer.look(target), {v.identity.key for v in self._versions().values()}
+        record = record_of(self.world.kept())
+        passing = record.rollout if record else None
+        whole = [r for r in seen.releases if seen.weights.get(r.name) == 100 and r.key in keys]
+        return next((r.version for r in whole if r.version != passing), None)
 
     def _approving(self, _name: str, version: int, *_: Any) -> None:
         self.approved_at[version] = self.world.now
 
     def _probed(self, probe: Probe, release: Release, *_: Any) -> None:
         if answered(probe, release):
-            self.probed.add((release.target.name, release.name))
+            self.probed[release.target.name, release.name] = self.world.now
 
     def _shifting(self, target: Target, weights: Mapping[str, int], token: str) -> None:
         """A challenger gets its first traffic after a probe, and more only on figures that speak for it."""
         self.conduct.shifting(target)
+        self.shifted[target.name] = dict(weights)
         marks = self._read()
+        if self.world.deployer.shift_seconds:
+            self.accepted[target.name] = self.accepted.get(target.name, set()) | self._may_gain(marks)
         place, seen = self.world.deployer.places[target.place], self.world.deployer.look(target)
         if marks.challenger is None or marks.challenger == marks.champion:
             return
@@ -170,25 +236,46 @@ class Invariants:
         new, old = by_version.get(marks.challenger), by_version.get(marks.champion or -1)
         if new is None or weights.get(new.name, 0) <= place.weights.get(new.name, 0):
             return
-        self.conduct.going_on(marks.challenger)
+        self.conduct.going_on(marks.challenger, marks.hold)
         assert (target.name, new.name) in self.probed or not self.from_the_start, f"{new.name} was never probed"
-        if old is None or target.shape is not Kind.ENDPOINT:
+        if marks.champion is None or target.shape is not Kind.ENDPOINT:
+            return
+        if token == seen.token and not self.conduct.raced:
+            self._next_stage(target, new, weights)
+        if old is None:
             return
         if new.name not in place.weights:
             if token == seen.token:
                 self._mirrored_first(target, new.name, marks.challenger)
             return
-        rules = self.world.rollout.analysis
+        self._good_enough(target, new, old)
+
+    def _good_enough(self, target: Target, new: SeenRelease, old: SeenRelease) -> None:
+        """What the challenger answered since the target changed speaks for more, or it was asked after its bake."""
+        rules, place = self.world.rollout.analysis, self.world.deployer.places[target.place]
         if rules.no_traffic == "wait":
             assert new.traffic.available, f"{new.name} goes on, and its figures are not known"
             assert old.traffic.available, f"{new.name} goes on, and the champion's figures are not known"
             assert new.traffic.requests >= rules.min_requests, (
                 f"{new.name} goes on after {new.traffic.requests} requests"
             )
+        elif new.traffic.requests < rules.min_requests:
+            asked = self.probed.get((target.name, new.name), 0.0)
+            baked = place.since + self.world.rollout.bake
+            assert asked >= baked - 0.1, f"{new.name} goes on without requests, and was not asked since {baked}"
         bad = share(new.traffic) - share(old.traffic) > rules.max_error_increase
         assert not bad or new.traffic.requests < rules.min_requests, f"{new.name} goes on with {new.traffic}"
         slow = (new.traffic.p95_ms or 0.0) > rules.max_p95_ratio * (old.traffic.p95_ms or float("inf"))
         assert not slow, f"{new.name} goes on with {new.traffic}, the champion has {old.traffic}"
+
+    def _next_stage(self, target: Target, new: SeenRelease, weights: Mapping[str, int]) -> None:
+        """A challenger takes one stage of its canary after the other, on no endpoint two ahead of another."""
+        places = [self.world.deployer.places[t.place] for t in self.world.targets if t.shape is Kind.ENDPOINT]
+        at = self.world.deployer.places[target.place].weights.get(new.name, 0)
+        following = min(percent for percent in self.world.rollout.canary if percent > at)
+        assert weights[new.name] == following, f"{new.name} goes from {at}% to {weights[new.name]}%"
+        others = [place.weights.get(name, 0) for place in places for name in place.releases if name == new.name]
+        assert at <= min(others), f"{new.name} goes on from {at}% on {target.name}, and is at {others}"
 
     def _mirrored_first(self, target: Target, name: str, challenger: int) -> None:
         """Before anyone is given its answers, a challenger has answered copies for a whole bake, well enough."""
@@ -202,7 +289,9 @@ class Invariants:
         baked = self.world.now - place.since
         assert baked >= rollout.bake - 0.1, f"{name} gets traffic after {baked:.1f} s of copies"
         rules, asked = rollout.analysis, copies.traffic.requests
-        assert asked >= rules.min_requests or rules.no_traffic == "probe", f"{name} gets traffic after {asked} copies"
+        probed = self.probed.get((target.name, name), 0.0) >= place.since + rollout.bake - 0.1
+        enough = asked >= rules.min_requests or (rules.no_traffic == "probe" and probed)
+        assert enough, f"{name} gets traffic after {asked} copies"
         if asked >= rules.min_requests:
             assert share(copies.traffic) <= rules.max_error_increase, f"{name} gets traffic after {copies}"
             if rules.max_disagreement is not None and rules.no_traffic == "wait":
@@ -213,6 +302,10 @@ class Invariants:
     def look(self) -> None:
         """Every invariant that can be seen from outside, now."""
         self._marks()
+        names = {target.name for target in self.world.targets}
+        for name in names - self.named:
+            self.returned.setdefault(name, []).append(self.world.now)
+        self.named = names
         if self.on_fakes:
             self.conduct.look(self._versions(), self._read())
         for target in self.world.targets:
@@ -220,10 +313,17 @@ class Invariants:
             if place is not None:
                 self._target(target.name, target.shape, place.weights)
         self.wanted |= self._wanted(self._read())
+        record = record_of(self.world.kept()) if self.on_fakes else None
+        reigned = any(self.champions) or self.crowned_ever or bool(self.crowns)
+        assert record is None or not record.crowned_at or reigned, f"nothing reigned, and {record} knows since when"
 
     def _versions(self) -> dict[int, Version]:
         with self._clear():
             return {v.number: v for v in self.world.registry.versions(MODEL, 0)}
+
+    def _call(self, number: int | None) -> Call | None:
+        found = self._versions().get(number or 0)
+        return found.call if found else None
 
     def _read(self) -> Marks:
         with self._clear():
@@ -236,12 +336,14 @@ class Invariants:
         if not self.on_fakes:
             yield
             return
-        kept = registry.stale_writes, registry.listing
+        kept, asked = (registry.stale_writes, registry.listing), len(registry.calls)
         registry.stale_writes, registry.listing = 0, lambda _, rows: rows
         try:
             yield
         finally:
             registry.stale_writes, registry.listing = kept
+            while len(registry.calls) > asked:
+                registry.calls.pop()
 
     def _marks(self) -> None:
         marks = self._read()
@@ -275,9 +377,12 @@ class Invariants:
         if not self.on_fakes or crown is None or crown == before:
             return
         self.crowns.append(crown)
+        if crown.displaced is not None and self._call(crown.displaced) is None:
+            self.displaced.add(crown.displaced)
         if before is not None:
             assert crown.n > before.n, f"{before} was overwritten by {crown}"
-            assert crown.floor >= before.floor or crown.floor + 1 in self.asked, f"the floor sank: {before}, {crown}"
+            again = crown.floor + 1 in self.asked - {self.champions[-1]}
+            assert crown.floor >= before.floor or again, f"the floor sank: {before}, {crown}"
 
     def _crowned_whole(self, champion: int) -> None:
         for target in self.world.targets:
@@ -306,7 +411,8 @@ class Invariants:
                 None,
                 {str(live[n].version): weights[n] for n in live},
             )
-            assert not moved or disturbed, f"{name} was moved, and it is not ours to move"
+            accepted = self.world.deployer.shift_seconds and weights == self.shifted.get(name)
+            assert not moved or disturbed or accepted, f"{name} was moved, and it is not ours to move"
         self._baked(name, shape, {live[n].version: w for n, w in weights.items()}, disturbed=disturbed)
 
     def _baked(self, name: str, shape: Kind, serving: dict[int, int], *, disturbed: bool) -> None:
@@ -324,7 +430,7 @@ class Invariants:
         if self.on_fakes and name in self.weights and not disturbed:
             self.moves.append((name, dict(place.weights)))
             gained = {v for v in serving if current[str(v)] > before.get(str(v), 0)}
-            assert gained <= self._wanted(marks) | (self.wanted - self.fallen), (
+            assert gained <= self._may_gain(marks) | self.accepted.get(name, set()), (
                 f"{name}: {before} -> {current} without a reason"
             )
         if self.on_fakes:
@@ -336,6 +442,9 @@ class Invariants:
         """Weights as the history tells them: by version, a foreign release by its name."""
         target = next(t for t in self.world.targets if t.name == name)
         return live_of(replace(self.world.deployer.look(target), weights=weights))
+
+    def _may_gain(self, marks: Marks) -> set[int]:
+        return self._wanted(marks) | (self.wanted - self.fallen)
 
     def _wanted(self, marks: Marks) -> set[int]:
         """The versions that may gain traffic now."""
@@ -349,7 +458,7 @@ class Invariants:
         champion = versions.get(marks.champion or -1)
         if champion is None:
             return
-        unmet = champion.call is Call.UNMET
+        unmet = champion.call is Call.UNMET and not (marks.crown and marks.crown.met)
         wanted = marks.crown.previous if unmet and marks.crown and marks.crown.previous else marks.champion
         for target in self.world.targets:
             assert self.world.deployer.serving(target) == {wanted: 100}, f"{target.name} at rest\n{self.world.tail()}"
@@ -358,11 +467,22 @@ class Invariants:
             assert marks.crown is not None
             assert marks.crown.crowned == marks.champion
             assert marks.crown.met
+            displaced = [v for number, v in versions.items() if number in self.displaced - {marks.champion}]
+            fell = all(v.call in FELL for v in displaced) or self.conduct.untagged
+            assert fell, f"{displaced} reigned, and are not called displaced"
             for version in versions.values():
                 judged = version.call in FINAL or version.call in (Call.WINS, Call.UNMET)
                 assert judged or version.number == marks.champion, f"v{version.number} has no verdict"
         if self.on_fakes:
             assert MODEL not in holders(self.world.ledger), "a slot is held, and nothing is being rolled out"
+            record = record_of(self.world.kept())
+            settled = record is None or unmet or record.settled == marks.newest
+            assert settled, f"every version up to v{marks.newest} has its verdict, and {record} does not say so"
+            there = {
+                f"wrote:{t.name}:{r.key}" for t in self.world.targets for r in self.world.deployer.look(t).releases
+            }
+            gone = {key for key in record.told if key.startswith("wrote:")} - there if record else set()
+            assert not gone, f"remembered of releases that are gone: {gone}"
         self._history()
 
     def _history(self) -> None:
@@ -402,10 +522,18 @@ class Invariants:
         if self.forgot:
             return
         lines = self.world.lines()[self.told_before :]
-        for before, line in itertools.pairwise(lines):
-            # Of settings that somebody changes back and forth nothing else tells.
+        for before, line in itertools.pairwise(lines if not self.conduct.strict else ()):
             again = line.event == "told" and line.reason != "target_left" and _said(line) == _said(before)
             assert not again, f"told twice: {line}"
+        left: dict[str | None, float] = {}
+        for line in (x for x in lines if x.reason == "target_left"):
+            back = any(left.get(line.target, 0.0) < at <= line.at for at in self.returned.get(line.target or "", []))
+            assert line.target not in left or back, f"told twice: {line}"
+            left[line.target] = line.at
+        for before, line in itertools.pairwise(x for x in lines if x.event in NEWS):
+            again = (line.event, line.version, line.data) == (before.event, before.version, before.data)
+            another = line.event == "rolled_back" and line.version in self.asked
+            assert not again or another, f"told twice: {line}"
         verdicts: dict[int | None, object] = {}
         for line in (x for x in lines if x.event == "verdict"):
             again = verdicts.get(line.version) == line.reason and line.version not in self.asked
@@ -429,26 +557,3 @@ class Invariants:
 
 def _said(line: Line) -> object:
     return line.event, line.version, line.reason, line.data
-
-
-def _after(of: Any, name: str, heard: Callable[..., None]) -> None:
-    """Let `heard` have the answer and the arguments of each call of a method."""
-    method = getattr(of, name)
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        answer = method(*arguments, **named)
-        heard(answer, *arguments, **named)
-        return answer
-
-    setattr(of, name, call)
-
-
-def _before(of: Any, name: str, heard: Callable[..., None]) -> None:
-    """Let `heard` have the arguments of each call of a method before the method has them."""
-    method = getattr(of, name)
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        heard(*arguments, **named)
-        return method(*arguments, **named)
-
-    setattr(of, name, call)

@@ -61,3 +61,26 @@ def tapped(world: World, at: Callable[[str, str], None]) -> Loop:
         ledger=Tap(world.ledger, at),
         evaluator=Tap(world.evaluator, at),
     )
+
+
+def on_return(of: Any, name: str, heard: Callable[..., None]) -> None:
+    """Let `heard` have the answer and the arguments of each call of a method."""
+    method = getattr(of, name)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        answer = method(*arguments, **named)
+        heard(answer, *arguments, **named)
+        return answer
+
+    setattr(of, name, call)
+
+
+def on_call(of: Any, name: str, heard: Callable[..., None]) -> None:
+    """Let `heard` have the arguments of each call of a method before the method has them."""
+    method = getattr(of, name)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        heard(*arguments, **named)
+        return method(*arguments, **named)
+
+    setattr(of, name, call)

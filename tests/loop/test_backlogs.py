@@ -93,6 +93,35 @@ def test_many_that_wait_for_a_person_keep_none_waiting_and_each_is_told_once() -
 
 
 @pytest.mark.usefixtures("few")
+def test_an_order_into_a_backlog_is_carried_out_although_its_version_was_never_judged() -> None:
+    world = World(policy=replace(POLICY, approval=Approval("approved_by", expires=1e9)))
+    world.train(0.8, tags={"approved_by": "ana"})
+    world.rest()
+    waiting = [world.train(0.9) for _ in range(40)]
+    wake_often(world, 5)
+    world.registry.set_alias(MODEL, "champion", waiting[20])
+    world.rest(until=world.now + 30.0)
+    assert world.serving() == {waiting[20]: 100}
+    wake_often(world, 60)
+    assert world.serving() == {waiting[20]: 100}
+
+
+@pytest.mark.usefixtures("few")
+def test_a_version_older_than_the_watching_is_judged_again_although_many_wait() -> None:
+    world = World(policy=replace(POLICY, approval=Approval("approved_by", expires=1e9)))
+    for _ in range(30):
+        world.train(0.8)
+    world.registry.set_alias(MODEL, "champion", 30)
+    world.rest(until=world.now + 30.0)
+    for _ in range(40):
+        world.train(0.9)
+    wake_often(world, 5)
+    world.registry.rejudge(MODEL, 2)
+    wake_often(world, 20)
+    assert not any(version.rejudge for version in world.registry.versions(MODEL, 0))
+
+
+@pytest.mark.usefixtures("few")
 def test_advice_on_a_backlog_does_not_name_another_winner_at_each_turn() -> None:
     world = World(mode=Mode.ADVISE)
     world.train(0.6)

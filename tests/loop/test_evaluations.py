@@ -187,6 +187,16 @@ def test_advice_is_given_on_what_was_measured(world: World) -> None:
     assert world.champion() == 1
 
 
+def test_a_host_that_cannot_evaluate_keeps_the_version_waiting_and_heals_the_champion(world: World) -> None:
+    world.evaluates = False
+    world.train(0.9)
+    world.rest()
+    assert verdicts(world, 2) == ["waits:evaluation_unseen"]
+    world.deployer.meddle(world.targets[0], {})
+    world.rest()
+    assert world.serving() == {1: 100}
+
+
 def test_without_an_evaluation_in_the_policy_the_evaluator_is_never_asked() -> None:
     world = World()
     world.crowned(0.8)

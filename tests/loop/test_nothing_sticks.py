@@ -392,6 +392,52 @@ def test_an_ordered_version_that_was_never_judged_gets_its_verdict_when_orders_f
     assert [world.call(version) for version in orders[:-1]] == [Call.DISPLACED, Call.DISPLACED]
 
 
+def test_an_order_that_cannot_be_written_down_is_tried_again_with_pauses_and_told_once() -> None:
+    world = World()
+    first = world.crowned(0.8)
+    world.crowned(0.9)
+    world.registry.set_alias(MODEL, "champion", first)
+    world.registry.fail("write_crown", Transient("503"), times=4)
+    world.rest()
+    assert [line.version for line in world.lines("order")] == [first]
+    failed = [line.at for line in world.lines("failed")]
+    assert len(failed) == 4
+    assert all(later - at >= pause for at, later, pause in zip(failed, failed[1:], (0.5, 1.0, 2.0), strict=False))
+    assert world.serving() == {first: 100}
+
+
+def test_that_an_order_is_impossible_is_told_once_even_where_its_tag_cannot_be_written() -> None:
+    world = World()
+    first = world.crowned(0.8)
+    impossible = world.train(0.9)
+    world.deployer.broken[impossible] = "no such artifacts"
+    world.registry.set_alias(MODEL, "champion", impossible)
+    world.registry.fail("tag", Transient("503"), times=4)
+    world.rest()
+    assert len(world.lines("failed")) == 4
+    assert [line.version for line in world.lines("unmet")] == [impossible]
+    assert world.serving() == {first: 100}
+
+
+def test_a_version_that_is_crowned_for_the_second_time_has_its_line_even_if_the_worker_dies_after_it() -> None:
+    world = World()
+    first = world.crowned(0.8)
+    second = world.crowned(0.9)
+    world.registry.set_alias(MODEL, "champion", first)
+    world.rest()
+    world.registry.rejudge(MODEL, second)
+
+    def at(verb: str, when: str) -> None:
+        if verb == "crown" and when == "after":
+            raise Died
+
+    with pytest.raises(Died):
+        world.rest(tapped(world, at))
+    world.now += 30
+    world.rest()
+    assert [line.version for line in world.lines("crowned")] == [first, second, second]
+
+
 def test_the_old_release_is_kept_warm_from_when_a_slow_crowning_was_written() -> None:
     world = with_rollout(World(), keep_warm=60.0)
     old = world.crowned(0.8)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.loop.world import MODEL, World, ready, target, to_weight, with_rollout
+from watcher.errors import Transient
 from watcher.naming import release_name
 from watcher.policy import Approval
 from watcher.values import Call, Mode, Status, Wrote
@@ -570,3 +571,8 @@ def test_what_a_job_wrote_with_a_version_is_told_once_the_job_runs_another_and_a
     world.wake()
     world.wake()
     assert [(one.data or {})["rows"] for one in world.lines("wrote")] == [120, 121]
+    world.deployer.faults.fail("observe", Transient("no route"))
+    for _ in range(3):
+        world.now += 1.0
+        world.wake()
+    assert len(world.lines("wrote")) == 2

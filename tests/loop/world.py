@@ -19,6 +19,7 @@ from watcher.policy import Policy, Primary
 from watcher.ports import Evidence, Line, Stored
 from watcher.reconcile import Loop, Woken
 from watcher.settings import Limits, Watched
+from watcher.slots import KEY as SLOTS
 from watcher.values import Analysis, Call, EvidenceOf, Example, Kind, Marks, Mode, Rollout, State, Target, Version
 
 MODEL = "prod.risk.churn"
@@ -96,7 +97,7 @@ class World:
         self.registry = FakeRegistry(self.clock)
         self.ledger = FakeLedger()
         self.deployer = FakeDeployer(self.clock, atomic=self.atomic)
-        self.evaluator = FakeEvaluator(self.clock)
+        self.evaluator = FakeEvaluator(self.clock, lease=20.0)
         self._workers = itertools.count(1)
         self.watch: list[Callable[[World], None]] = []
         self.woken: Woken | None = None
@@ -111,6 +112,12 @@ class World:
         """The worker whose wake-up it was."""
         self.found: Stored | None = None
         """What the ledger had of the model when it began."""
+        self.asked: list[tuple[Any, ...]] = []
+        """What it asked the registry: verbs and arguments."""
+        self.had_slot = False
+        """Whether the model had a slot for a rollout when it began."""
+        self.evaluates = True
+        """Whether its workers can evaluate at all."""
 
     def clock(self) -> float:
         return self.now
@@ -123,7 +130,7 @@ class World:
         """A new process: nothing in it but ports."""
         registry = ports.get("registry", self.registry)
         deployer = ports.get("deployer", self.deployer)
-        evaluator = ports.get("evaluator", self.evaluator)
+        evaluator = ports.get("evaluator", self.evaluator) if self.evaluates else None
         moved, evidence = dict.fromkeys(KINDS, deployer), Listed(self.registry, registry)
         sources = Sources(registry, evidence, moved, lambda _: Example(b"{}", rows=1), 1, evaluator)
         ledger = ports.get("ledger", self.ledger)
@@ -144,7 +151,10 @@ class World:
         assert isinstance(listed, Listed)
         listed.begin()
         began, stored, self.woken_at = self.now, self.kept(), self.now
+        asked, slots = len(self.registry.calls), self.kept(SLOTS)
+        self.had_slot = slots is not None and MODEL in slots.body["held"]
         woken = loop.wake(self.watched)
+        self.asked = list(itertools.islice(self.registry.calls, asked, None))
         self.woken_at, self.woken_as, self.found = began, loop.worker, stored
         self.woken, self.read = woken, list(listed.read)
         self.still = not woken.acted and listed.alone()
@@ -153,9 +163,9 @@ class World:
             look(self)
         return woken
 
-    def kept(self) -> Stored | None:
-        """The ledger's record, beside the faults that a fake is told to have; a real one has no other."""
-        found: Stored | None = getattr(self.ledger, "kept", self.ledger.load)(MODEL)
+    def kept(self, key: str = MODEL) -> Stored | None:
+        """A record of the ledger, beside the faults that a fake is told to have; a real one has no other."""
+        found: Stored | None = getattr(self.ledger, "kept", self.ledger.load)(key)
         return found
 
     def rest(self, loop: Loop | None = None, most: int = 400, until: float | None = None) -> list[str]:
@@ -181,8 +191,10 @@ class World:
         twin.ledger.restore(self.ledger.snapshot())
         twin.deployer.restore(self.deployer.snapshot())
         twin.evaluator.restore(self.evaluator.snapshot())
-        twin.deployer.apply_seconds = self.deployer.apply_seconds
-        for name in ("broken", "mute", "error_share", "p95_ms", "disagrees", "wrote"):
+        twin.registry.staleness = self.registry.staleness
+        for name in ("apply_seconds", "shift_seconds"):
+            setattr(twin.deployer, name, getattr(self.deployer, name))
+        for name in ("broken", "mute", "error_share", "p95_ms", "disagrees", "direct", "wrote"):
             getattr(twin.deployer, name).update(getattr(self.deployer, name))
         return twin
 

@@ -87,8 +87,8 @@ def done(
             attempts=NOTHING,
         )
     elif step.verb is Verb.CROWN:
-        record = replace(record, told={**record.told, "crowned": str(step.version)})
-        previous = step.crown.previous if step.crown else None
+        previous, n = (step.crown.previous, step.crown.n) if step.crown else (None, 0)
+        record = replace(record, told={**record.told, "crowned": f"{step.version}:{n}"})
         lines.append(
             Line(now, name, "crowned", version=step.version, data={"version": step.version, "previous": previous})
         )

@@ -37,7 +37,8 @@ def impossible_order(world: World) -> Decision | None:
     told = world.line(
         "unmet", version=ordered, reason="order_unmet", data={"detail": failed, "previous": world.crown.previous}
     )
-    return world.saying(told).do(Verb.TAG, "order_unmet", version=ordered, call=Call.UNMET, detail=failed)
+    world = world.telling("unmet", f"{ordered}:{world.crown.n}", told)
+    return world.do(Verb.TAG, "order_unmet", version=ordered, call=Call.UNMET, detail=failed)
 
 
 def _impossible(world: World) -> str | None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from watcher.decide.world import Decision, World
 from watcher.evaluations import Progress
-from watcher.values import Call, Verb, Verdict
+from watcher.values import Verb, Verdict
 
 
 def evaluate(world: World) -> Decision | None:
-    """Start one evaluation, the newest version's first, while none of this model is under way."""
+    """Start one evaluation, the newest version's first, while none of this model is under way.
+
+    What loses anyway is not scored: its verdict is tagged before this is asked.
+    """
     if under_way(world):
         return None
-    seen = world.snapshot.evaluations
-    due = [
-        number
-        for number, verdict in world.verdicts.items()
-        if number in seen and seen[number].progress is Progress.ABSENT and _wanted(verdict)
-    ]
+    due = [number for number, verdict in world.verdicts.items() if _awaits(verdict)]
     return world.do(Verb.EVALUATE, "evaluation_started", version=max(due)) if due else None
 
 
@@ -26,6 +24,6 @@ def under_way(world: World) -> str:
     return ", ".join(f"v{number}" for number, found in seen if found.progress is Progress.RUNNING)
 
 
-def _wanted(verdict: Verdict) -> bool:
-    """Whether the verdict waits for it: what loses anyway is not scored."""
-    return verdict.call is Call.WAITS and any(f.reason == "evaluation_awaited" for f in verdict.findings)
+def _awaits(verdict: Verdict) -> bool:
+    """Whether the version may be scored and was not: while its files cannot be read, that rests on something open."""
+    return ("evaluated", "evaluation_awaited") in {(finding.rule, finding.reason) for finding in verdict.findings}

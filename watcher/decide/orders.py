@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from watcher.decide.world import ALL, Decision, World, name_of, releases, weight, weights, whole
-from watcher.values import NOTHING, Call, Observed, SeenRelease, Verb
+from watcher.values import NOTHING, Call, Observed, SeenRelease, Step, Verb
 
 
 def model_gone(world: World) -> Decision | None:
@@ -57,8 +57,7 @@ def acknowledge(world: World) -> Decision | None:
         told = world.line(
             "crowned", version=champion.number, data={"version": champion.number, "previous": crown.crowned}
         )
-        known = {**world.record.told, "crowned": str(champion.number)}
-        world = world.saying(told).remembering(crowned_at=world.now, told=known)
+        world = world.telling("crowned", f"{champion.number}:{mended.n}", told).remembering(crowned_at=world.now)
         return world.do(Verb.WRITE_CROWN, "crown", version=champion.number, crown=mended)
     if champion.call is Call.UNMET:
         return world.do(Verb.TAG, "order_retry", version=champion.number, call=None)
@@ -69,8 +68,12 @@ def acknowledge(world: World) -> Decision | None:
         met=False,
         displaced=crown.crowned,
     )
-    world = world.saying(world.line("order", version=champion.number, data=asdict(ordered)))
-    world = world.remembering(attempts=NOTHING, launched=NOTHING, crowned_at=world.now)
+    told = world.line("order", version=champion.number, data=asdict(ordered))
+    world = world.telling("order", f"{champion.number}:{ordered.n}", told)
+    # What failed before says nothing about this order, but for its own acknowledgement.
+    own = Step(Verb.ACKNOWLEDGE, version=champion.number).slot
+    attempts = {slot: tried for slot, tried in world.record.attempts.items() if slot == own}
+    world = world.remembering(attempts=attempts, launched=NOTHING, crowned_at=world.now)
     return world.do(Verb.ACKNOWLEDGE, "order_acknowledged", version=champion.number, crown=ordered)
 
 
@@ -113,10 +116,9 @@ def champion_is_challenger(world: World) -> Decision | None:
     marks = world.snapshot.marks
     if marks.challenger is None or marks.challenger != marks.champion:
         return None
-    if world.record.told.get("crowned") != str(marks.champion):
-        data = {"version": marks.champion, "previous": world.crown.previous}
-        world = world.saying(world.line("crowned", version=marks.champion, data=data))
-        world = world.remembering(told={**world.record.told, "crowned": str(marks.champion)})
+    data = {"version": marks.champion, "previous": world.crown.previous}
+    told = world.line("crowned", version=marks.champion, data=data)
+    world = world.telling("crowned", f"{marks.champion}:{world.crown.n}", told)
     return world.do(Verb.UNMARK, "unmark", version=marks.challenger)
 
 

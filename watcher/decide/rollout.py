@@ -64,6 +64,7 @@ def _bad(world: World, challenger: Version) -> Decision | None:
     champion, release = name_of(world.champion), name_of(challenger) or ""
     rules = world.snapshot.watched.rollout
     for view in world.targets:
+        # What somebody asks a release itself, past the traffic, says nothing of how it does beside the champion.
         asked = any((weight(view, release), mirrored(view, release)))
         if champion is None or view.target.shape is not Kind.ENDPOINT or not asked:
             continue
@@ -89,11 +90,9 @@ def _late(world: World) -> bool:
     return world.now >= world.record.rollout_since + world.snapshot.watched.rollout.deadline
 
 
-def stages(world: World, view: TargetView) -> tuple[int, ...]:
-    """The challenger's weights in turn on this target: the canary only for endpoints that have a champion."""
-    if view.target.shape is Kind.ENDPOINT and world.champion is not None:
-        return world.snapshot.watched.rollout.canary
-    return (ALL,)
+def stages(world: World) -> tuple[int, ...]:
+    """The challenger's weights on an endpoint in turn: no canary without a champion beside it."""
+    return world.snapshot.watched.rollout.canary if world.champion is not None else (ALL,)
 
 
 def _split(champion: str | None, challenger: str, percent: int) -> dict[str, int]:
@@ -114,9 +113,7 @@ def _heal(world: World, view: TargetView, challenger: Version) -> Decision | Non
         if up is not None:
             return up
     kept = name_of(champion)
-    allowed = (
-        [_split(kept, release, percent) for percent in (0, *stages(world, view))] if kept else [{}, {release: ALL}]
-    )
+    allowed = [_split(kept, release, percent) for percent in (0, *stages(world))] if kept else [{}, {release: ALL}]
     if dict(weights(view)) in allowed:
         return None
     back = {kept: ALL} if kept else {}
@@ -195,7 +192,6 @@ def _canary(world: World, challenger: Version) -> Decision | None:
     endpoints = [view for view in world.targets if view.target.shape is Kind.ENDPOINT]
     if not endpoints:
         return None
-    behind = min(weight(view, release) for view in endpoints)
     if kept is not None:
         ahead = [view for view in endpoints if weight(view, release) > 0]
         # A canary that was undone everywhere begins with its mirror again.
@@ -204,19 +200,18 @@ def _canary(world: World, challenger: Version) -> Decision | None:
         if isinstance(through, Decision):
             return through
         world = through
-    for view in endpoints:
-        now_at = weight(view, release)
-        if now_at == behind and now_at < ALL:
-            following = min(percent for percent in stages(world, view) if percent > now_at)
-            return world.do(
-                Verb.SHIFT,
-                "canary_step",
-                target=view.target.name,
-                version=challenger.number,
-                release=release,
-                weights=_split(kept, release, following),
-            )
-    return None if behind == ALL else world.wait("launching", until=world.now)
+    behind = min(endpoints, key=lambda view: weight(view, release))
+    following = next((percent for percent in stages(world) if percent > weight(behind, release)), None)
+    if following is None:
+        return None
+    return world.do(
+        Verb.SHIFT,
+        "canary_step",
+        target=behind.target.name,
+        version=challenger.number,
+        release=release,
+        weights=_split(kept, release, following),
+    )
 
 
 def _bake(world: World, view: TargetView, challenger: Version, kept: str) -> World | Decision:
@@ -249,7 +244,7 @@ def _bake(world: World, view: TargetView, challenger: Version, kept: str) -> Wor
 def _switch(world: World, challenger: Version) -> Decision | None:
     release = name_of(challenger) or ""
     for view in world.targets:
-        if view.target.shape is not Kind.ENDPOINT and weight(view, release) < ALL:
+        if weight(view, release) < ALL:
             return world.do(
                 Verb.SHIFT,
                 "switch",

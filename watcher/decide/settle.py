@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from watcher.decide.world import Decision, World
 from watcher.ports import Line
 from watcher.record import Moved, Phase
-from watcher.values import FINAL, NOTHING, Marks, Mode, Observed, State, Step, Verb, Version
+from watcher.values import NOTHING, Marks, Mode, Observed, State, Step, Verb, Version
 
 NEWEST_AT_FIRST_SIGHT = 20
 """Versions that are read of a model which was never watched before."""
@@ -145,10 +145,9 @@ def _ended(world: World) -> bool:
     rollout = world.record.rollout
     if rollout == world.snapshot.marks.champion:
         return True
-    if world.gone(rollout):
-        return world.crown.floor >= (rollout or 0)
+    # One that was going back had that written before: the way back goes on to its end, and is not told again.
     version = world.snapshot.version(rollout)
-    return version is not None and (version.call in FINAL or version.call is None)
+    return version is not None and version.call is None
 
 
 def first_look(marks: Marks, newest: int) -> int:

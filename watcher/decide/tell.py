@@ -32,9 +32,7 @@ def tell(world: World, decision: Decision) -> Decision:
     """The decision with its new lines, and a record that remembers what was told."""
     told, lines = dict(decision.record.told), list(decision.lines)
     for number in sorted(world.verdicts):
-        verdict, version = world.verdicts[number], world.snapshot.version(number)
-        if version is not None and version.call is not None:
-            continue  # called already: what the rules would say of it now is no news
+        verdict = world.verdicts[number]
         name, text = f"verdict:{verdict.identity.key}", f"{verdict.call}:{verdict.reason}"
         if told.get(name) != text:
             told[name] = text
@@ -53,7 +51,7 @@ def tell(world: World, decision: Decision) -> Decision:
             data = {"state": "left", "weights": dict(weights), "detail": LEFT}
             lines.append(world.line("told", target=name, reason="target_left", data=data))
     written = _written(world)
-    told = {k: v for k, v in told.items() if not k.startswith("wrote:") or k in written}
+    told = {k: v for k, v in told.items() if _may_be_there(world, k)}
     for key, (target, release, wrote) in written.items():
         text = f"{wrote.until if wrote.rows is None else wrote.rows}"
         if told.get(key) != text:
@@ -75,6 +73,14 @@ def _written(world: World) -> dict[str, tuple[str, SeenRelease, Wrote]]:
             if release.ours and release.wrote is not None and not view.seen.weights.get(release.name):
                 found[f"wrote:{view.target.name}:{release.key}"] = (view.target.name, release, release.wrote)
     return found
+
+
+def _may_be_there(world: World, key: str) -> bool:
+    """Whether what was told under this key may be seen again, and is no news then: no job's release was seen gone."""
+    for view in world.targets:
+        if isinstance(view.seen, Observed) and key.startswith(f"wrote:{view.target.name}:"):
+            return any(key.endswith(f":{release.key}") for release in view.seen.releases)
+    return True
 
 
 def wrote_data(wrote: Wrote) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from watcher.decide.drift import obstacle
-from watcher.decide.world import Decision, World, found, name_of, releases
+from watcher.decide.world import Decision, World, name_of, releases, sooner
 from watcher.values import FINAL, Call, Mode, Verb
 
 
@@ -15,8 +15,7 @@ def tag(world: World) -> Decision | None:
         return world.do(Verb.TAG, "tag_verdict", version=displaced.number, call=Call.DISPLACED)
     for number in sorted(world.verdicts):
         verdict = world.verdicts[number]
-        version = world.snapshot.version(number)
-        if version is not None and verdict.call in FINAL and version.call is None:
+        if verdict.call in FINAL:
             return world.do(Verb.TAG, "tag_verdict", version=number, call=verdict.call, detail=verdict.reason)
     return None
 
@@ -35,32 +34,24 @@ def retire(world: World) -> Decision | None:
     keep = {name_of(world.champion), name_of(world.challenger), name_of(world.desired)}
     previous = name_of(world.snapshot.version(world.crown.previous))
     warm_until = world.record.crowned_at + world.snapshot.watched.rollout.keep_warm
-    waiting: Decision | None = None
-    for view in world.targets:
-        if obstacle(world, view) is not None:
-            continue
-        for release in releases(view):
-            if not release.ours or release.name in keep:
-                continue
-            if release.name == previous and world.now < warm_until:
-                continue
-            step = world.do(
-                Verb.RETIRE, "stray", target=view.target.name, version=release.version, release=release.name
-            )
-            if not step.waits:
-                return step
-            waiting = waiting or step
-    return waiting
+    if world.now < warm_until:
+        keep.add(previous)
+    steps = [
+        world.do(Verb.RETIRE, "stray", target=view.target.name, version=release.version, release=release.name)
+        for view in world.targets
+        if obstacle(world, view) is None
+        for release in releases(view)
+        if release.ours and release.name not in keep
+    ]
+    return sooner(steps) if steps else None
 
 
 def keep_warm(world: World) -> float | None:
     """When the previous champion's releases may go, None where there are none to wait for."""
     previous = name_of(world.snapshot.version(world.crown.previous))
     until = world.record.crowned_at + world.snapshot.watched.rollout.keep_warm
-    if previous is None or until <= world.now:
-        return None
-    held = any(found(view, previous) for view in world.targets)
-    return until if held else None
+    held = any(release.name == previous for view in world.targets for release in releases(view))
+    return until if held and until > world.now else None
 
 
 def nominate(world: World) -> Decision | None:

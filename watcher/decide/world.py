@@ -97,6 +97,12 @@ class World:
     def saying(self, *lines: Line) -> World:
         return replace(self, lines=self.lines + lines) if lines else self
 
+    def telling(self, state: str, text: str, line: Line) -> World:
+        """The world that says the line, unless it was told already that `state` is so."""
+        if self.record.told.get(state) == text:
+            return self
+        return self.saying(line).remembering(told={**self.record.told, state: text})
+
     def remembering(self, **changes: Any) -> World:
         record = changed(self.record, **changes)
         return self if record is self.record else replace(self, record=record)
@@ -183,7 +189,4 @@ def whole(view: TargetView, release: str) -> bool:
 
 def sooner(decisions: list[Decision]) -> Decision:
     """A step before any wait; among waits the one that looks again first, keeping its reason."""
-    for decision in decisions:
-        if not decision.waits:
-            return decision
-    return min(decisions, key=lambda d: d.look_again if d.look_again is not None else float("inf"))
+    return min(decisions, key=lambda d: (d.waits, d.look_again if d.look_again is not None else float("inf")))

@@ -36,6 +36,8 @@ class Placed:
     owner: str
     ready_at: float
     failed: str | None = None
+    ran: bool = False
+    """Whether it ever had any weight."""
 
 
 @dataclass
@@ -79,6 +81,8 @@ class FakeDeployer:
     """Version -> its latency instead of 10 ms, None where the provider has none."""
     disagrees: dict[int, float] = field(default_factory=dict)
     """Version -> share of its mirrored answers that differ."""
+    direct: dict[int, int] = field(default_factory=dict)
+    """Version -> requests that somebody asked its release itself, past the traffic, all in vain."""
     apply_seconds: float = 0.0
     """Until a stream runs what its pointer was moved to."""
     wrote: dict[int, Wrote] = field(default_factory=dict)
@@ -120,8 +124,7 @@ class FakeDeployer:
     def _place(self, target: Target) -> Place:
         place = self.places.setdefault(target.place, Place(target.model, target.owner, since=self.clock()))
         if place.coming is not None and self.clock() >= place.at:
-            place.weights, place.coming, place.since = place.coming, None, place.at
-            place.mirror = None
+            self._serve(place, place.coming, place.at)
         return place
 
     def _problem(self, target: Target) -> str | None:
@@ -158,7 +161,7 @@ class FakeDeployer:
             ours,
             placed.failed or "",
             self._traffic(place, name, placed),
-            self.wrote.get(placed.version) if target.shape is not Kind.ENDPOINT else None,
+            self.wrote.get(placed.version) if target.shape is not Kind.ENDPOINT and placed.ran else None,
         )
 
     def _applied(self, place: Place, target: Target, name: str, placed: Placed) -> State:
@@ -175,6 +178,8 @@ class FakeDeployer:
 
     def _traffic(self, place: Place, name: str, placed: Placed) -> Traffic:
         percent = place.weights.get(name, 0)
+        if not percent and (direct := self.direct.get(placed.version)):
+            return Traffic(direct, errors=direct)
         return self._counted(placed.version, (self.clock() - place.since) * self.requests_per_second * percent / WHOLE)
 
     def _counted(self, version: int, asked: float) -> Traffic:
@@ -258,10 +263,15 @@ class FakeDeployer:
         place.since = self.clock()
 
     def _write(self, place: Place, weights: dict[str, int]) -> None:
-        place.weights = {name: percent for name, percent in weights.items() if percent}
-        place.coming = place.mirror = None
+        self._serve(place, {name: percent for name, percent in weights.items() if percent}, self.clock())
         place.writes += 1
-        place.since = self.clock()
+
+    @staticmethod
+    def _serve(place: Place, weights: dict[str, int], since: float) -> None:
+        place.weights, place.since = weights, since
+        place.coming = place.mirror = None
+        for name in weights.keys() & place.releases.keys():
+            place.releases[name].ran = True
 
     def _retire(self, target: Target, name: str) -> None:
         place = self._place(target)

@@ -66,7 +66,7 @@ _FINAL = frozenset({Call.LOSES, Call.INVALID})
 def judge(snapshot: Snapshot, now: float) -> Mapping[int, Verdict]:
     """A verdict for each candidate, by version number; empty while there is no champion to judge against.
 
-    A candidate is a version without a call; while a rollout runs, only a challenger that was never called a winner.
+    A candidate is a version that was called nothing; while a rollout runs, only the challenger can be one.
     """
     if _champion_lost(snapshot):
         return {}
@@ -112,9 +112,7 @@ def _champion_lost(snapshot: Snapshot) -> str | None:
 def _candidates(snapshot: Snapshot) -> list[Version]:
     marks = snapshot.marks
     read = [v for v in snapshot.versions.values() if isinstance(v, Version) and v.number != marks.champion]
-    if marks.challenger is not None:
-        return [v for v in read if v.number == marks.challenger and v.call is not Call.WINS]
-    return [v for v in read if v.call is None]
+    return [v for v in read if v.call is None and marks.challenger in (None, v.number)]
 
 
 def _verdict(case: Case) -> Verdict:
