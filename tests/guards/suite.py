@@ -63,6 +63,9 @@ SLOWEST = 600
 
 EVERYWHEN = ("a hold, and it fails", "a target has another owner")
 """Troubles that meet every phase of the stories of one update."""
+STEPS = 20
+"""Of such a story."""
+
 STORY = "story"
 """The kind of check that counts for nothing here: what one story says of its own end."""
 
@@ -175,8 +178,8 @@ def checks(prepared: Prepared) -> Iterator[Check]:
         wakes = 0 if TROUBLES[name].early else MOMENTS[dealt % len(MOMENTS)] + dealt // len(MOMENTS) % 3
         yield said, functools.partial(_troubled, start, TROUBLES[name], wakes)
     updates = [start for start in starts if start.story in ("first", "updated")]
-    for start, name, wakes in itertools.product(updates, EVERYWHEN, range(UNDER)):
-        yield f"{name} after {wakes} in {start}", functools.partial(_troubled, start, TROUBLES[name], wakes)
+    for start, name, steps in itertools.product(updates, EVERYWHEN, range(STEPS)):
+        yield f"{name} after {steps} steps in {start}", functools.partial(_troubled, start, TROUBLES[name], 0, steps)
     for number, (start, deed) in enumerate(itertools.product(one, sorted(races.PEOPLE))):
         if start.story == "first":
             continue  # a first version that goes leaves nothing live, rightly
@@ -277,14 +280,17 @@ def watching() -> Iterator[list[Invariants]]:
         World.__post_init__ = make  # type: ignore[method-assign]
 
 
-def _troubled(start: Start, trouble: Trouble, wakes: int) -> None:
-    """A trouble comes after so many wake-ups, goes some time later, and the world comes to rest."""
+def _troubled(start: Start, trouble: Trouble, wakes: int, steps: int = 0) -> None:
+    """A trouble comes after so many wake-ups and steps, goes some time later, and the world comes to rest."""
     world = start.world.fork()
     invariants = crashes.guarded(world, start.story)
     invariants.people = True
     invariants.conduct.strict = True
     loop = world.worker()
     _go_on(world, loop, wakes)
+    while steps and (woken := world.wake(loop)).step.reason != "nothing_to_do":
+        steps -= woken.acted
+        world.now = world.now if woken.acted else max(world.now, woken.again or world.now)
     trouble.strike(world)
     loop = replace(loop, limits=world.limits)
     _go_on(world, loop, UNDER)

@@ -625,6 +625,18 @@ def cut_in_two(world: World) -> None:
     world.registry.fail("crown", Transient("timed out"), "between", times=2)
 
 
+def unmarked_way_back(world: World) -> None:
+    """The newest fails its requests, and on its way back its verdict and the crown tag are lost."""
+    world.deployer.error_share[_newest(world)] = 0.4
+    for _ in range(200):
+        if any(line.version == _challenger(world) for line in world.lines("rolled_back")):
+            break
+        woken = world.wake()
+        world.now = world.now if woken.acted else max(world.now, woken.again or world.now)
+    recalled(None)(world)
+    world.registry.set_crown(MODEL, None)
+
+
 def unwritten(world: World) -> None:
     """Twice the ledger cannot be reached just when something was done."""
     save, left = world.ledger.save, [None, None]
@@ -775,6 +787,7 @@ TROUBLES: dict[str, Trouble] = {
     "a hold, and a target is emptied": _harmless(
         Trouble(several(nominated, held, at_rest, emptied), released, early=True)
     ),
+    "a way back, and its marks are lost": Trouble(unmarked_way_back, mended, early=True),
     "a hold, and it fails": Trouble(several(held, _new("error_share", 0.4).strike), released),
     "a pause": _harmless(Trouble(pause(on=True), pause(on=False))),
     "a pause, and a target is emptied": _harmless(

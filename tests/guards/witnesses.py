@@ -1,8 +1,8 @@
 """Which check misses each guard: `witnesses.json`, made by looking for it, and tried again in every test run.
 
 `python -m tests.guards.witnesses` looks for the witnesses that are wanting, writes down what it finds at once, and may
-be stopped and started again. A guard that no check misses stands there with null: it is work left to do, and nothing
-may be added to it.
+be stopped and started again. A guard that no check misses stands there with null, and the tests fail: it wants a
+trouble that reaches it, an invariant that sees it, or to be taken out.
 """
 
 from __future__ import annotations

@@ -90,6 +90,8 @@ class Conduct:
         """Targets that somebody else ever changed."""
         self._wiped_at: float | None = None
         self._told = len(world.lines())
+        self._new: list[Line] = []
+        """What the history tells since the last look."""
         self._calls: dict[int, Call | None] = {}
         self._counted: dict[str, list[set[str]]] = {}
         """Target -> the versions with traffic and figures, before each shift."""
@@ -241,6 +243,8 @@ class Conduct:
 
     def look(self, versions: Mapping[int, Version], marks: Marks) -> None:
         """What the last wake-up read, said and left undone."""
+        lines = self._world.lines()
+        self._new, self._told = lines[self._told :], len(lines)
         self.rolled_out.add(marks.challenger)
         self._frugal()
         self._gets(marks)
@@ -294,7 +298,7 @@ class Conduct:
         record = record_of(self._world.found)
         known = {marks.champion, marks.challenger, crown.previous, crown.displaced, *live, *self._served}
         marked = known | ({record.rollout, record.leader} if record else set())
-        (_, above, most), more = listings[0], [number for number in numbers if number not in marked]
+        (_, above, most, named), more = listings[0], [number for number in numbers if number not in marked]
         assert len(more) <= gather.MOST_READ, f"{len(more)} versions were read one by one"
         most_judged = gather.MOST_JUDGED + gather.MOST_READ // 2 + len(marked)
         assert len(self._world.read) <= most_judged, f"evidence of {len(self._world.read)} versions was read"
@@ -305,7 +309,7 @@ class Conduct:
         shown = {number for number in sorted(listed, reverse=True)[:most] if number > above}
         assert not shown.intersection(numbers), f"{numbers} were read, and {shown} had just been shown"
         seen = {int(key.partition("-")[0]) for key in record.first_seen} if record else set()
-        needless = [number for number in more if number <= above and number not in seen]
+        needless = [n for n in {*more, *named} - marked if n <= above and n not in seen]
         assert not needless, f"v{needless} were read, and nothing is to be known of them"
 
     def _all_at_once(self, versions: Mapping[int, Version], marks: Marks) -> None:
@@ -361,7 +365,7 @@ class Conduct:
         later = woken.again is None or woken.again > self._world.woken_at or woken.step.reason == "roll_back_done"
         assert later, f"looked again at {woken.again}, which is past, for {woken.step}"
         assert now.due == woken.again, f"woken again at {woken.again}, and {now.due} is written for {woken.step}"
-        lines = len(self._world.lines()) > self._told
+        lines = self._new
         same = found is not None and found.body == now.body and found.due == now.due
         assert not same or lines or found is None or found.revision == now.revision, f"written again: {woken.step}"
 
@@ -389,7 +393,7 @@ class Conduct:
         woken = self._world.woken
         if woken is None or self.forgot:
             return
-        step, lines = woken.step, self._world.lines()[self._told :]
+        step, lines = woken.step, self._new
         failed = any(line.event == "failed" and line.reason != "conflict" for line in lines)
         assert woken.failed is failed, f"failed: {woken.failed}, and the history says {lines}"
         told = [line for line in lines if line.event == "told" and line.reason != "target_left"]
@@ -406,12 +410,10 @@ class Conduct:
             self._stands = state
 
     def _lines(self, versions: Mapping[int, Version], marks: Marks) -> None:
-        lines = self._world.lines()
-        new, self._told = lines[self._told :], len(lines)
-        self._remember(new)
+        self._remember(self._new)
         if self.strict:
             self._live_now()
-        for line in new:
+        for line in self._new:
             self._retries(line, marks)
             self._line(line, versions, marks)
         if marks.challenger != self._back:
@@ -548,9 +550,9 @@ class Conduct:
             launched = [line for line in tried if line.data and line.data["verb"] == Verb.LAUNCH]
             assert launched or self.forgot, f"v{number} is called unmet, and was not tried"
             there = [r for t in self._world.targets for r in self._world.deployer.look(t).releases]
-            never = [r for r in there if r.version == number and r.state is State.FAILED]
-            never += [x for x in lines[asked:] if (x.event, x.reason, x.version) == ("failed", "terminal", number)]
-            assert never or self.raced or self.forgot, f"v{number} is called unmet, and may still be met"
+            never = any(r.version == number and r.state is State.FAILED for r in there)
+            refused = any((x.event, x.reason, x.version) == ("failed", "terminal", number) for x in lines[asked:])
+            assert never or refused or self.raced or self.forgot, f"v{number} is called unmet, and may still be met"
         if call is Call.ROLLED_BACK and marks.champion in versions:
             for target in self._world.targets:
                 off = number not in self._world.deployer.serving(target)
@@ -594,8 +596,9 @@ class Conduct:
                 assert asked, f"v{marks.challenger} is asked nothing, and {woken.step}"
             goes_on = self._outcome.get(woken.step.detail.partition(" ")[0]) == "under_way"
             assert reason != "backoff" or not goes_on, f"it goes on, and is told as failed: {woken.step}"
-            if reason == "no_example" and marks.challenger in versions and self._world.rollout.probe_file is None:
-                assert not self._example(versions[marks.challenger]), f"v{marks.challenger} has one, and {woken.step}"
+            challenger = versions.get(marks.challenger or 0)
+            if reason == "no_example" and challenger is not None and self._world.rollout.probe_file is None:
+                assert not self._example(challenger), f"v{challenger.number} has one, and {woken.step}"
             if reason == "target_moving" and self.strict:
                 self._launches_beside(versions, marks)
             self._leaves_nothing_undone(versions, marks)

@@ -111,7 +111,11 @@ class Invariants:
         on_call(self.world.deployer, "launch", lambda release: self.conduct.launching(release, self._read()))
         on_call(self.world.evaluator, "start", self.conduct.scoring)
         on_call(registry, "write_crown", self._ordering)
-        on_call(registry, "tag", lambda _, *about: self.conduct.tagging(*about, self._versions(), self._read()))
+        on_call(
+            registry,
+            "tag",
+            lambda _, number, call: self.conduct.tagging(number, call, self._versions(), self._read()),
+        )
         self.conduct.hear()
         on_call(self.world.deployer, "retire", lambda target, name: self.conduct.retiring(target, name, self._read()))
         on_return(self.world.deployer, "probe", self._probed)
@@ -145,10 +149,9 @@ class Invariants:
         for target in self.world.targets:
             seen = self.world.deployer.look(target)
             ready = {r.name for r in seen.releases if r.version == version and r.state is State.READY}
-            whole = self.world.deployer.serving(target) == {version: 100} and ready & seen.weights.keys()
+            alone = self.world.deployer.serving(target) == {version: 100} and bool(ready & seen.weights.keys())
             forgiven = target.name in self.lost or self.conduct.raced
-            whole = whole and not seen.moving
-            assert whole or forgiven, f"v{version} crowned before {target.name} was whole on it"
+            assert (alone and not seen.moving) or forgiven, f"v{version} crowned before {target.name} was whole on it"
         assert version not in self.fallen, f"v{version} had fallen and is crowned again"
         assert crown.previous == now.champion, f"v{version} is crowned over v{crown.previous}, not v{now.champion}"
 

@@ -142,7 +142,7 @@ class FakeRegistry:
         return self._leave("version", found or Gone(version))
 
     def versions(self, name: str, above: int, most: int = 200, also: Collection[int] = ()) -> Sequence[Version]:
-        self._enter("versions", name, above, most)
+        self._enter("versions", name, above, most, tuple(also))
         self._named(name)
         model = self._seen().models.get(name)
         there = sorted(model.versions.values(), key=_number, reverse=True) if model else []
