@@ -16,7 +16,11 @@ from scoring.pointer import Release
 from scoring.runs import Making, Manifest
 
 FILE_ROWS = 2_000_000
-"""Rows of one file at most."""
+"""A file ends with the row group that brings it to so many rows."""
+GROUP_ROWS, GROUP_BYTES = 262_144, 64 * 2**20
+"""Of a row group: it ends with the batch that brings it to one of them, and is held back until then."""
+DICTIONARY_BYTES = 64 * 2**10
+"""Of a column's distinct values in a row group: where there are more, to number them costs most of the writing."""
 PARTITIONED_ROWS = 1_000_000
 """Rows that are held back to be written to their partitions together."""
 MOST_PARTITIONS = 1_024
@@ -117,7 +121,7 @@ def _scored(rows: Iterator[Any], scorer: Scorer, keep: list[str], most: int, cou
     for some in _pieces(rows, most):
         table = pa.Table.from_batches(some)
         counted[0] += table.num_rows
-        yield from scorer.stamped(table, at_us, keep).combine_chunks().to_batches()
+        yield from scorer.stamped(table, at_us, keep).to_batches()
 
 
 def _pieces(rows: Iterator[Any], most: int) -> Iterator[list[Any]]:
@@ -153,17 +157,37 @@ def _write(made: Making, schema: Any, batches: Iterator[Any], by: tuple[str, ...
 
 
 def _write_files(made: Making, schema: Any, batches: Iterator[Any], _by: tuple[str, ...]) -> None:
-    """One file after the other, a batch at a time: Arrow's own writer of folders holds back more the more there is."""
+    """One file after the other, a row group at a time: Arrow's writer of folders holds back more the more there is."""
     from pyarrow import parquet
 
-    batch, number = next(batches, None), 0
-    while number == 0 or batch is not None:
-        with parquet.ParquetWriter(f"{made.folder}/part-{number}.parquet", schema, filesystem=made.files) as writer:
+    groups = _groups(schema, batches)
+    group, number = next(groups, None), 0
+    while number == 0 or group is not None:
+        place = f"{made.folder}/part-{number}.parquet"
+        with parquet.ParquetWriter(
+            place, schema, filesystem=made.files, dictionary_pagesize_limit=DICTIONARY_BYTES
+        ) as writer:
             rows = 0
-            while batch is not None and rows < FILE_ROWS:
-                writer.write_batch(batch)
-                rows, batch = rows + batch.num_rows, next(batches, None)
+            while group is not None and rows < FILE_ROWS:
+                writer.write_table(group, group.num_rows)
+                rows, group = rows + group.num_rows, next(groups, None)
         number += 1
+
+
+def _groups(schema: Any, batches: Iterator[Any]) -> Iterator[Any]:
+    """Batches put together as tables that are worth a row group each."""
+    import pyarrow as pa
+
+    some: list[Any] = []
+    rows = size = 0
+    for batch in batches:
+        some.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            yield pa.Table.from_batches(some, schema)
+            some, rows, size = [], 0, 0
+    if some:
+        yield pa.Table.from_batches(some, schema)
 
 
 def _write_partitions(made: Making, schema: Any, batches: Iterator[Any], by: tuple[str, ...]) -> None:
@@ -181,5 +205,7 @@ def _write_partitions(made: Making, schema: Any, batches: Iterator[Any], by: tup
             partitioning=parts,
             basename_template=f"part-{number}-{{i}}.parquet",
             existing_data_behavior="overwrite_or_ignore",
+            # Otherwise every batch becomes a row group of its own.
+            min_rows_per_group=PARTITIONED_ROWS,
             max_partitions=MOST_PARTITIONS,
         )
