@@ -47,7 +47,7 @@ class Scorer:
             raise Stop(VERSION, f"v{self.release.version} does not fit the input: {'; '.join(said[:5])}")
 
     def score(self, table: Any) -> dict[str, Any]:
-        """The answers to an Arrow table, as Arrow arrays of its length. Raises Stop with what the model raised."""
+        """The answers to an Arrow table or batch, as Arrow arrays of its length. Raises Stop where the model raises."""
         import pyarrow as pa
 
         wanted = [name for name in self.columns if table.schema.get_field_index(name) >= 0]
@@ -96,14 +96,19 @@ class Scorer:
         columns[AT] = pa.repeat(pa.scalar(at_us, pa.timestamp("us", "UTC")), rows)
         return pa.table(columns)
 
-    def out_schema(self, schema: Any, keep: list[str] | None = None) -> Any:
+    def answered_schema(self, schema: Any, keep: list[str]) -> Any:
+        """The schema of a table's columns (`keep`: only these) and the answers, which must be known."""
+        import pyarrow as pa
+
+        answers = [pa.field(name, kind) for name, kind in (self.answers or {}).items()]
+        return pa.schema([*(schema.field(name) for name in keep), *answers])
+
+    def out_schema(self, schema: Any, keep: list[str]) -> Any:
         """The schema of what `stamped` gives; the answers must be known."""
         import pyarrow as pa
 
-        fields = [schema.field(name) for name in (schema.names if keep is None else keep)]
-        own = [*(self.answers or {}).items(), (NAME, pa.string()), (NUMBER, pa.int64())]
-        own.append((AT, pa.timestamp("us", "UTC")))
-        return pa.schema([*fields, *(pa.field(name, kind) for name, kind in own)])
+        stamp = [(NAME, pa.string()), (NUMBER, pa.int64()), (AT, pa.timestamp("us", "UTC"))]
+        return pa.schema([*self.answered_schema(schema, keep), *(pa.field(name, kind) for name, kind in stamp)])
 
 
 def load(release: Release) -> Scorer:

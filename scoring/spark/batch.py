@@ -69,10 +69,11 @@ def _version(spark: Any, options: Options) -> int:
         return options.version
     found = tables.required(spark, options.input)
     try:
-        history = found.history() if options.at is not None else found.history(1)
-        if options.at is not None:
-            history = history.where(f.col("timestamp") <= f.lit(moment(options.at)))
-        row = history.orderBy(f.col("version").desc()).select("version").first()
+        if options.at is None:
+            row = found.history(1).select("version").first()
+        else:
+            history = found.history().where(f.col("timestamp") <= f.lit(moment(options.at)))
+            row = history.orderBy(f.col("version").desc()).select("version").first()
     except Stop:
         raise
     except Exception as error:

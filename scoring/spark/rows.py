@@ -65,14 +65,15 @@ class Answering:
             return self._by_udf(frame, keep, at_us, env_manager)
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        # What neither the model nor the output needs does not travel to the workers.
+        # What neither the model nor the output needs does not travel to the workers, and what every row has in common
+        # does not travel back.
         frame = frame.select(*(name for name in frame.columns if name in keep or name in scorer.columns))
-        out = from_arrow_schema(scorer.out_schema(to_arrow(frame), keep), NTZ)
-        return frame.mapInArrow(_on_worker(self.shipped, scorer.answers, keep, at_us), out)
+        out = from_arrow_schema(scorer.answered_schema(to_arrow(frame), keep), NTZ)
+        return self._stamped(frame.mapInArrow(_on_worker(self.shipped, scorer.answers, keep), out), at_us)
 
     def _by_spark(self, frame: Any, keep: list[str], at_us: int) -> Any:
         try:
-            return self._stamp(self.native.transform(frame), keep, [PREDICTION], at_us)
+            return self._stamped(self.native.transform(frame).select(*keep, PREDICTION), at_us)
         except Exception as error:
             raise Stop(VERSION, f"v{self.release.version} does not fit the input: {sentence(error)}") from error
 
@@ -88,14 +89,13 @@ class Answering:
         kind = from_arrow_type(scorer.answers[PREDICTION], NTZ)
         function = spark_udf(frame.sparkSession, self.release.uri, result_type=kind, env_manager=env_manager)
         columns = [name for name in scorer.columns if name in frame.columns]
-        return self._stamp(frame.withColumn(PREDICTION, function(f.struct(*columns))), keep, [PREDICTION], at_us)
+        return self._stamped(frame.select(*keep, function(f.struct(*columns)).alias(PREDICTION)), at_us)
 
-    def _stamp(self, frame: Any, keep: list[str], answers: list[str], at_us: int) -> Any:
+    def _stamped(self, frame: Any, at_us: int) -> Any:
         from pyspark.sql import functions as f
 
         return frame.select(
-            *keep,
-            *answers,
+            "*",
             f.lit(self.release.model).alias(NAME),
             f.lit(self.release.version).cast("long").alias(NUMBER),
             f.timestamp_micros(f.lit(at_us)).alias(AT),
@@ -132,7 +132,7 @@ def to_arrow(frame: Any) -> Any:
 
 
 def _on_worker(
-    release: Release, answers: dict[str, Any] | None, keep: list[str], at_us: int
+    release: Release, answers: dict[str, Any] | None, keep: list[str]
 ) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def scored(batches: Iterator[Any]) -> Iterator[Any]:
         import pyarrow as pa
@@ -140,7 +140,8 @@ def _on_worker(
         scorer = held(release)
         scorer.answers = answers
         for batch in batches:
-            yield from scorer.stamped(pa.Table.from_batches([batch]), at_us, keep).combine_chunks().to_batches()
+            kept = {name: batch.column(name) for name in keep}
+            yield from pa.table(kept | scorer.score(batch)).to_batches()
 
     return scored
 
