@@ -31,16 +31,20 @@ class Models(Generic[T]):
         """Forget every other one."""
         self._held = {release: held for release, held in self._held.items() if release in releases}
 
+    def begin(self, release: Release) -> Future[T]:
+        """Load it, unless that was begun before."""
+        held = self._held.get(release)
+        if held is None:
+            held = self._held[release] = self._pool.submit(self._load, release)
+        return held
+
     def get(self, release: Release, patience: float) -> T | None:
         """The loaded version, None while it takes longer than `patience` seconds.
 
         Raises Stop where it does not load; asked again, it tries again.
         """
-        held = self._held.get(release)
-        if held is None:
-            held = self._held[release] = self._pool.submit(self._load, release)
         try:
-            return held.result(patience)
+            return self.begin(release).result(patience)
         except TimeoutError:
             return None
         except Stop:

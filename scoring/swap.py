@@ -47,6 +47,16 @@ class Swap(Generic[T]):
             self._take(pointer, ready)
         return self.scorer
 
+    def ahead(self) -> None:
+        """Begin to load what the pointer names, so that it is ready when `follow` is next asked; what runs stays."""
+        try:
+            pointer = pointers.read(self._uri)
+        except Stop:
+            return  # `follow` tells it
+        if pointer is not None and pointer.live is not None and pointer.token != self.token and self._due(pointer):
+            self._hold(pointer.live)
+            self._models.begin(pointer.live)
+
     def close(self) -> None:
         self._models.close()
 
@@ -59,14 +69,9 @@ class Swap(Generic[T]):
 
     def _take(self, pointer: Pointer, ready: float) -> None:
         release = pointer.live
-        if release is None:
+        if release is None or not self._due(pointer):
             return
-        if pointer.token != self._tried:
-            self._tried, self._failed, self._not_before = pointer.token, 0, 0.0
-        if time.monotonic() < self._not_before:
-            return
-        running = self.scorer.release if self.scorer else None
-        self._models.keep(release, running)
+        self._hold(release)
         self.failing = None
         try:
             found = self._models.get(release, ready)
@@ -86,3 +91,13 @@ class Swap(Generic[T]):
         self._report.tell(
             state=RUNNING, model=release.model, running=told | {"since": time.time()}, traffic=traffic, error=None
         )
+
+    def _due(self, pointer: Pointer) -> bool:
+        """Whether what it names may be tried now: what failed rests for a while."""
+        if pointer.token != self._tried:
+            self._tried, self._failed, self._not_before = pointer.token, 0, 0.0
+        return time.monotonic() >= self._not_before
+
+    def _hold(self, release: Release) -> None:
+        """Forget every version but this one and what runs."""
+        self._models.keep(release, self.scorer.release if self.scorer else None)

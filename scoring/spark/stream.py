@@ -91,8 +91,8 @@ class Stream(Streaming[Options]):
                     # In the middle of a micro-batch Spark would end the workers under way; the next one does not begin.
                     self._idle.wait()
                     query.stop()
-                elif self._idle.is_set() and not self._options.once:
-                    self._follow(LOADING)
+                elif not self._options.once:
+                    self._look()
         except Stop:
             raise
         except Exception as error:
@@ -194,6 +194,14 @@ class Stream(Streaming[Options]):
     def _follow(self, ready: float) -> Answering | None:
         with self._following:
             return self._swap.follow(ready)
+
+    def _look(self) -> None:
+        """Follow the pointer. In the middle of a micro-batch, load only what the next one is to be scored with."""
+        with self._following:
+            if self._idle.is_set():
+                self._swap.follow(LOADING)
+            else:
+                self._swap.ahead()
 
     def _rest(self, seconds: float) -> None:
         def moved() -> bool:

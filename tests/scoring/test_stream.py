@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from scoring import swap as swap_module
 from scoring.delta.sink import Sink
 from scoring.delta.source import Source, place, position
 from scoring.delta.stream import Stream
-from scoring.errors import INPUT, USAGE, Stop
+from scoring.errors import INPUT, USAGE, VERSION, Stop
+from scoring.pointer import Release
+from scoring.report import Report
+from scoring.swap import LONGEST_PAUSE, Swap
 from tests.scoring.processes import streaming
 from tests.scoring.stream_suite import StreamContract
 from tests.scoring.world import ROWS, Tables, wait_until
@@ -199,6 +204,35 @@ def test_a_pointer_that_never_will_name_a_version_ends_the_stream(
     with pytest.raises(Stop, match=words) as stopped:
         job.Stream(job.Options(pointer, tables.input, tables.output)).run()
     assert stopped.value.kind == USAGE
+
+
+def test_a_version_that_is_loaded_ahead_is_taken_at_the_boundary_and_one_that_fails_rests(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swap_module, "FIRST_PAUSE", LONGEST_PAUSE)
+    tried: list[int] = []
+
+    def load(release: Release) -> Any:
+        tried.append(release.version)
+        if release.version == 3:
+            raise Stop(VERSION, "it does not load")
+        return SimpleNamespace(release=release)
+
+    tables.point(1)
+    swap: Swap[Any] = Swap(tables.pointer, Report(tables.pointer, "stream", "spark"), load)
+    first = swap.follow(60.0)
+    tables.point(2)
+    swap.ahead()
+    wait_until(lambda: tried == [1, 2])
+    assert swap.scorer is first
+    second = swap.follow(60.0)
+    assert (second.release.version, tried) == (2, [1, 2])
+    tables.point(3)
+    for _ in range(3):
+        assert swap.follow(60.0) is second
+        swap.ahead()
+    assert tried == [1, 2, 3]
+    swap.close()
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])

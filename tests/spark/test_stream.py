@@ -18,6 +18,7 @@ from scoring.spark import session
 from tests.scoring import world
 from tests.scoring.processes import ROOT
 from tests.scoring.stream_suite import Bench, StreamContract
+from tests.scoring.world import ROWS
 from tests.spark.models import mllib
 
 PATIENCE = 300.0
@@ -61,6 +62,23 @@ class TestSpark(StreamContract):
         assert caught.value.kind == USAGE
         bench.once(checkpoint=where["two"], begin=True)
         assert bench.exactly_once
+
+    def test_what_the_pointer_names_in_the_middle_of_a_micro_batch_scores_the_next_one(self, bench: Bench) -> None:
+        """It is loaded meanwhile: here the micro-batch does not end before."""
+        began, loaded = (bench.tables.folder / name for name in ("began", "loaded"))
+        waits = f"import pathlib, time\npathlib.Path({str(began)!r}).touch()\nuntil = time.monotonic() + 60"
+        waits += f"\nwhile not pathlib.Path({str(loaded)!r}).exists():\n    assert time.monotonic() < until"
+        waits += "\n    time.sleep(0.02)\nreturn model_input['a']"
+        marks = f"import pathlib\npathlib.Path({str(loaded)!r}).touch()"
+        bench.tables.point(1, world.python_model("waits", waits))
+        second = world.python_model("marks_loading", "return model_input['a']", top=marks)
+        loaded.unlink()
+        with bench.running():
+            bench.until(began.exists)
+            bench.tables.grow(5)
+            bench.tables.point(2, second)
+            bench.until_all_is_scored()
+        assert bench.versions == {1: ROWS, 2: 5}
 
     def test_models_of_mllib_and_of_other_flavours_take_turns(self, bench: Bench, spark: Any) -> None:
         with bench.running():
