@@ -167,7 +167,7 @@ def _with_losses(job: Job, truth: Array, answers: Answers, read: Path, table: Pa
             raise ModelFailed(f"its answers do not suit {name}: {str(error).rstrip('.')}") from error
         schema = schema.append(pa.field(f"loss.{known.name}", pa.float64()))
     at = 0
-    with parquet.ParquetFile(read) as file, parquet.ParquetWriter(table, schema) as writer:
+    with parquet.ParquetFile(read) as file, parquet.ParquetWriter(table, schema, use_dictionary=False) as writer:
         for batch in file.iter_batches(BLOCK, use_threads=False):
             part = slice(at, at + batch.num_rows)
             lost = [pa.array(of(part)) for of in losses]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -21,12 +22,15 @@ class Ended(Exception):
 
 
 class Bounded:
-    """One child in a session of its own. Its output goes to the log; `feed` writes to its standard input."""
+    """One child in a session of its own. Its output goes to the log; `feed` writes to its standard input.
+
+    Its time begins with `feed`: what it does until then is nobody's wait.
+    """
 
     def __init__(
         self, command: list[str], environ: Mapping[str, str], log: Path, *, memory: int, seconds: float, folder: Path
     ) -> None:
-        self._memory, self._seconds = memory, seconds
+        self._memory, self._seconds, self._ends = memory, seconds, math.inf
         with log.open("ab") as out:
             self._child = subprocess.Popen(
                 command,
@@ -47,7 +51,7 @@ class Bounded:
 
         Raises Ended where it does not end well, and whatever `write` raises about what is to be sent.
         """
-        pipe = self._child.stdin
+        pipe, self._ends = self._child.stdin, time.monotonic() + self._seconds
         try:
             if pipe is not None:
                 # A child that has ended reads no more: how it ended says why.
@@ -74,12 +78,11 @@ class Bounded:
                 self._child.stdin.close()
 
     def _watch(self) -> None:
-        ends = time.monotonic() + self._seconds
         while not self._over.wait(EVERY) and self._child.poll() is None:
             used = memory_of(tree(self._child.pid))
             if used > self._memory:
                 self._why = f"it used more than {self._memory / 2**20:,.0f} MB of memory"
-            elif time.monotonic() > ends:
+            elif time.monotonic() > self._ends:
                 self._why = f"it was not done after {self._seconds:g} s"
             if self._why:
                 self._kill()
@@ -87,7 +90,7 @@ class Bounded:
 
     def _kill(self) -> None:
         # What it started may have left its group: the processes in which Spark runs Python do.
-        for started in [*tree(self._child.pid)] if self._child.returncode is None else ():
+        for started in tree(self._child.pid) if self._child.returncode is None else ():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(started, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -102,16 +105,15 @@ def _ending(code: int) -> str:
     return f"it ended by signal {-code}"
 
 
-def tree(pid: int) -> Iterable[int]:
+def tree(pid: int) -> list[int]:
     """The process and everything it started that still runs."""
-    waiting = [pid]
-    while waiting:
-        at = waiting.pop()
-        yield at
+    found = [pid]
+    for at in found:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{at}/task").iterdir():
                 with contextlib.suppress(OSError):
-                    waiting += [int(child) for child in (task / "children").read_text().split()]
+                    found += [int(child) for child in (task / "children").read_text().split()]
+    return found
 
 
 def memory_of(pids: Iterable[int]) -> int:

@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     Take = Callable[[slice], Array]
 
 
+def mapped(folder: Path, rows: int, kind: np.dtype[Any], *more: int) -> Array:
+    """(rows, *more) to write to, in a file of this folder that nobody else can find; gone with the array.
+
+    Raises OSError where the disk is too full: writing to a mapped file that has no room would end the process.
+    """
+    import numpy as np
+
+    shape = (rows, *more)
+    if not math.prod(shape):
+        return np.empty(shape, kind)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, kind.itemsize * math.prod(shape))
+        return np.memmap(file, kind, "r+", shape=shape)
+
+
 class Columns:
     """The columns of one file, each read when it is asked for, a few rows at a time."""
 
@@ -68,15 +83,8 @@ class Columns:
         return found
 
     def space(self, rows: int, kind: np.dtype[Any], *more: int) -> Array:
-        """(rows, *more) to write to, in a file beside this one that nobody else can find; gone with the array.
-
-        Raises OSError where the disk is too full: writing to a mapped file that has no room would end the process.
-        """
-        import numpy as np
-
-        with tempfile.TemporaryFile(dir=self._path.parent) as file:
-            os.posix_fallocate(file.fileno(), 0, kind.itemsize * math.prod((rows, *more)))
-            return np.memmap(file, kind, "r+", shape=(rows, *more))
+        """(rows, *more) to write to, in a file beside this one."""
+        return mapped(self._path.parent, rows, kind, *more)
 
     def made(self, rows: int, kind: np.dtype[Any], of: Take, *more: int) -> Array:
         """(rows, *more) that `of` makes, a few rows at a time."""

@@ -110,7 +110,7 @@ def _overlap(job: Job, rows: Rows, training: Rows) -> float | None:
     """
     import numpy as np
 
-    from evaluation.statistics import parts
+    from evaluation.statistics import empty, parts
 
     theirs = training.schema()
     columns = [field.name for field in rows.schema() if field.name in theirs.names]
@@ -118,14 +118,15 @@ def _overlap(job: Job, rows: Rows, training: Rows) -> float | None:
         return None
     if training.count() > MOST_TRAINING:
         return None
-    mine, at = np.empty(min(rows.count(), job.max_rows), np.uint64), 0
+    mine, at = empty(min(rows.count(), job.max_rows), np.uint64), 0
     for found in _hashes(rows.spread(job.max_rows), columns):
         mine[at : at + len(found)] = found
         at += len(found)
     if not at:
         return None
     mine.sort()
-    seen = np.zeros(len(mine), dtype=bool)
+    seen = empty(len(mine), np.bool_)
+    seen[:] = False
     for found in _hashes(training.batches(columns), columns):
         place = np.searchsorted(mine, found)
         place[place == len(mine)] = 0

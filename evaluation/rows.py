@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluation.columns import Columns
 from evaluation.data import Rows
@@ -24,8 +24,6 @@ class Kept:
 
     identity: str
     rows: int
-    features: tuple[str, ...]
-    """Columns for a model that has no signature: all but target, group and slices."""
     folder: Path
     table_version: int | None
 
@@ -36,11 +34,20 @@ class Kept:
 
 def kept(job: Job, rows: Rows, store: Store) -> Kept:
     """Read the rows for their identity, unless these were read before. Raises EvaluationFailed and Impossible."""
+    return known(job, rows, store) or _read(job, rows, store.rows(job.rows_key(rows.token)))
+
+
+def known(job: Job, rows: Rows, store: Store) -> Kept | None:
+    """What these rows were when they were read before."""
     folder = store.rows(job.rows_key(rows.token))
     found = read_json(folder / "manifest.json")
-    if not isinstance(found, dict):
-        found = _read(job, rows, folder)
-    return Kept(found["identity"], found["rows"], tuple(found["features"]), folder, rows.table_version)
+    return Kept(found["identity"], found["rows"], folder, rows.table_version) if isinstance(found, dict) else None
+
+
+def features(job: Job, rows: Rows) -> list[str]:
+    """Columns for a model that has no signature: all but target, group and slices."""
+    beside = {job.target, job.group, *(column for column, _ in job.slices)}
+    return [name for name in rows.schema().names if name not in beside]
 
 
 def used(job: Job, rows: Rows, identity: Identity) -> Iterator[pa.RecordBatch]:
@@ -50,7 +57,7 @@ def used(job: Job, rows: Rows, identity: Identity) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def _read(job: Job, rows: Rows, folder: Path) -> dict[str, Any]:
+def _read(job: Job, rows: Rows, folder: Path) -> Kept:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -73,12 +80,12 @@ def _read(job: Job, rows: Rows, folder: Path) -> dict[str, Any]:
                 writer.write_batch(batch.select(beside))
         if not identity.rows:
             raise EvaluationFailed(f"The holdout {rows.source.uri} has no rows.")
+        found = Kept(identity.hexdigest(), identity.rows, folder, rows.table_version)
         manifest = {
-            "identity": identity.hexdigest(),
-            "rows": identity.rows,
-            "features": [name for name in schema.names if name not in beside],
+            "identity": found.identity,
+            "rows": found.rows,
             "source": rows.source.uri,
-            "table_version": rows.table_version,
+            "table_version": found.table_version,
         }
         write_json(spare / "manifest.json", manifest)
-    return manifest
+    return found

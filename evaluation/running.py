@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evaluation.columns import mapped
 from evaluation.comparing import compared
 from evaluation.data import Rows, look
 from evaluation.errors import CHALLENGER, CHAMPION, ELSEWHERE, EvaluationFailed, Impossible, ModelFailed
@@ -43,8 +44,11 @@ def result(
     `token` is of the holdout as whoever asked saw it, None where it is taken as it is found; `count` numbers the look
     where that is not done in the store: model, data, challenger and the look that is remembered.
     """
+    from evaluation.statistics import lying_in
+
     try:
-        return _done(job, token, store, log, count or partial(counted, store))
+        with lying_in(partial(mapped, store.home)):
+            return _done(job, token, store, log, count or partial(counted, store))
     except EvaluationFailed as error:
         return _failed(str(error), error.fault)
     except Impossible as error:
@@ -64,12 +68,13 @@ def _done(
     rows = look(job.data, job.tracking_uri)
     if token is not None and rows.token != token:
         raise EvaluationFailed(f"The holdout {rows.source.uri} changed before it was read.")
-    known = kept(job, rows, store)
-    said = leak(job, rows)
-    # Each is a process of its own: a champion that was scored before costs nothing. On Spark each has all workers.
-    with ThreadPoolExecutor(1 if job.master else 2) as pool:
-        first = pool.submit(_scored, job, job.challenger, CHALLENGER, rows, known, store, log)
-        other = pool.submit(_scored, job, job.champion, CHAMPION, rows, known, store, log) if job.champion else None
+    # Models are loaded while the rows are read for their identity, each in a process of its own: a champion that was
+    # scored before costs nothing. On Spark each has all workers.
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1 if job.master else 2) as pool:
+        reading = reader.submit(kept, job, rows, store)
+        first = pool.submit(_scored, job, job.challenger, CHALLENGER, rows, reading, store, log)
+        other = pool.submit(_scored, job, job.champion, CHAMPION, rows, reading, store, log) if job.champion else None
+        known, said = reading.result(), leak(job, rows)
         challenger, champion = first.result(), other.result() if other else None
     number, asked = 0, job.confidence
     if champion is not None:
@@ -101,9 +106,12 @@ def _leak(said: Leak) -> dict[str, Any]:
     return {"leak": said.why, "overlap": said.overlap, "leak_unknown": said.unknown}
 
 
-def _scored(job: Job, model: Model, fault: str, rows: Rows, known: Kept, store: Store, log: Path) -> Scores:
+def _scored(job: Job, model: Model, fault: str, rows: Rows, reading: Future[Kept], store: Store, log: Path) -> Scores:
+    from evaluation.statistics import lying_in
+
     try:
-        return scores(job, model, rows, known, store, log)
+        with lying_in(partial(mapped, store.home)):
+            return scores(job, model, rows, reading, store, log)
     except ModelFailed as error:
         raise EvaluationFailed(f"Version {model.version}: {error}.", fault) from error
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
-import shutil
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -21,7 +24,7 @@ from evaluation.errors import EvaluationFailed, ModelFailed
 from evaluation.identity import Identity
 from evaluation.job import Job, Model
 from evaluation.models import fetched
-from evaluation.rows import Kept, used
+from evaluation.rows import Kept, features, known, used
 from evaluation.store import Store, placed, read_json, write_json
 
 if TYPE_CHECKING:
@@ -49,17 +52,34 @@ class Scores:
         return Answers(Columns(self.folder / "predictions.parquet"), self.classes)
 
 
-def scores(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, log: Path) -> Scores:
-    """Score one model on these rows, unless it was scored on them before.
+def scores(job: Job, model: Model, rows: Rows, reading: Future[Kept], store: Store, log: Path) -> Scores:
+    """Score one model on the rows that are being read for their identity, unless it was scored on them before.
 
+    The model is loaded meanwhile, where it is not known already that its scores are there.
     Raises ModelFailed where the model is at fault, EvaluationFailed where the data or the machine is.
     """
-    proba = wants_probabilities(job)
-    folder = store.scores(model.key, f"{kept.identity[:32]}-{_part(job, proba=proba)}")
-    found = read_json(folder / "manifest.json")
-    if not isinstance(found, dict):
-        found = _score(job, model, rows, kept, store, folder, log)
-    return Scores(folder, float(found["seconds"]), tuple(found["classes"]))
+    before = known(job, rows, store)
+    found = _found(job, model, before, store) if before else None
+    if found is not None:
+        return found
+    path = fetched(model, job.tracking_uri, store)
+    with _loading(job, path, rows, store, log) as loading:
+        kept = reading.result()
+        return _found(job, model, kept, store) or _score(job, model, rows, kept, store, loading)
+
+
+def _found(job: Job, model: Model, kept: Kept, store: Store) -> Scores | None:
+    folder = _folder(job, model, kept, store)
+    manifest = read_json(folder / "manifest.json")
+    if not isinstance(manifest, dict):
+        return None
+    return Scores(folder, float(manifest["seconds"]), tuple(manifest["classes"]))
+
+
+def _folder(job: Job, model: Model, kept: Kept, store: Store) -> Path:
+    """The target decides which columns are features, so an answer depends on it too."""
+    about = json.dumps([job.target, sorted(job.metrics), wants_probabilities(job)])
+    return store.scores(model.key, f"{kept.identity[:32]}-{hashlib.sha256(about.encode()).hexdigest()[:12]}")
 
 
 def wants_probabilities(job: Job) -> bool:
@@ -76,26 +96,38 @@ def wants_output(job: Job) -> bool:
     return any(metric(name).needs is not Needs.PROBABILITY for name in job.metrics)
 
 
-def _part(job: Job, *, proba: bool) -> str:
-    """What else an answer depends on: the target decides which columns are features."""
-    import hashlib
+@dataclass(frozen=True)
+class _Loading:
+    """A model's process, which loads it and waits for rows, and where it is to leave its answers."""
 
-    about = json.dumps([job.target, sorted(job.metrics), proba])
-    return hashlib.sha256(about.encode()).hexdigest()[:12]
+    child: Bounded
+    answers: Path
 
 
-def _score(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, folder: Path, log: Path) -> dict[str, Any]:
-    path = fetched(model, job.tracking_uri, store)
-    command = [*_command(job, path, store, log), str(path)]
+@contextlib.contextmanager
+def _loading(job: Job, model: Path, rows: Rows, store: Store, log: Path) -> Iterator[_Loading]:
+    with store.work() as folder:
+        answers = folder / "answers.arrow"
+        command = [*_command(job, model, store, log), str(model), str(answers), _order(job, rows, model)]
+        passed_on = (*PASSED_ON, *spark.PASSED_ON) if job.master else PASSED_ON
+        environ = _threads(job) | {name: os.environ[name] for name in passed_on if name in os.environ}
+        environ |= {"TMPDIR": str(folder), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/none.db"}
+        child = Bounded(command, environ, log, memory=job.memory, seconds=job.timeout, folder=folder)
+        try:
+            yield _Loading(child, answers)
+        finally:
+            child.end()
+
+
+def _score(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, loading: _Loading) -> Scores:
     began = time.monotonic()
+    identity = _fed(job, rows, loading)
+    if identity != kept.identity:
+        raise EvaluationFailed(f"The holdout {rows.source.uri} changed while it was read.")
+    folder = _folder(job, model, kept, store)
     with placed(folder) as spare:
-        raw = spare / "work" / "answers.arrow"
-        raw.parent.mkdir(mode=0o700)
-        identity = _run(job, rows, [*command, str(raw), _order(job, kept, path)], raw, log)
-        if identity != kept.identity:
-            raise EvaluationFailed(f"The holdout {rows.source.uri} changed while it was read.")
-        answers = checked(job, kept, raw, spare / "predictions.parquet")
-        shutil.rmtree(raw.parent, ignore_errors=True)
+        answers = checked(job, kept, loading.answers, spare / "predictions.parquet")
+        seconds = round(time.monotonic() - began, 3)
         manifest = {
             "model": model.key,
             "name": model.name,
@@ -104,10 +136,10 @@ def _score(job: Job, model: Model, rows: Rows, kept: Kept, store: Store, folder:
             "rows": kept.rows,
             "classes": list(answers.classes),
             "columns": answers.columns.names,
-            "seconds": round(time.monotonic() - began, 3),
+            "seconds": seconds,
         }
         write_json(spare / "manifest.json", manifest)
-    return manifest
+    return Scores(folder, seconds, answers.classes)
 
 
 def _command(job: Job, model: Path, store: Store, log: Path) -> tuple[str, str]:
@@ -119,21 +151,18 @@ def _command(job: Job, model: Path, store: Store, log: Path) -> tuple[str, str]:
     return sys.executable if far else interpreter(model, store, log, (f"pyspark=={spark.pyspark()}",)), str(SPARK_CHILD)
 
 
-def _order(job: Job, kept: Kept, model: Path) -> str:
-    wanted = {"features": list(kept.features), "proba": wants_probabilities(job), "output": wants_output(job)}
+def _order(job: Job, rows: Rows, model: Path) -> str:
+    wanted = {"features": features(job, rows), "proba": wants_probabilities(job), "output": wants_output(job)}
     if job.master is None:
         return json.dumps(wanted)
     python, requirements, _ = described(model) if spark.is_far(job.master) else ("", (), "")
     return json.dumps(wanted | {"master": job.master, "python": python, "requirements": requirements})
 
 
-def _run(job: Job, rows: Rows, command: list[str], raw: Path, log: Path) -> str:
-    """Let the child score the rows; the identity of what it was sent."""
+def _fed(job: Job, rows: Rows, loading: _Loading) -> str:
+    """Let the process score the rows; the identity of what it was sent."""
     import pyarrow as pa
 
-    passed_on = (*PASSED_ON, *spark.PASSED_ON) if job.master else PASSED_ON
-    environ = _threads(job) | {name: os.environ[name] for name in passed_on if name in os.environ}
-    environ |= {"TMPDIR": str(raw.parent), "MLFLOW_TRACKING_URI": f"sqlite:///{raw.parent}/none.db"}
     identity = Identity(rows.schema())
 
     def write(pipe: IO[bytes]) -> None:
@@ -148,11 +177,10 @@ def _run(job: Job, rows: Rows, command: list[str], raw: Path, log: Path) -> str:
         if stream is not None:
             stream.close()
 
-    child = Bounded(command, environ, log, memory=job.memory, seconds=job.timeout, folder=raw.parent)
     try:
-        child.feed(write)
+        loading.child.feed(write)
     except Ended as error:
-        told = read_json(Path(f"{raw}.error"))
+        told = read_json(Path(f"{loading.answers}.error"))
         if isinstance(told, dict) and told.get("step") == spark.STEP:
             how = "" if "it ended with exit code" in str(error) else f", and {error}"
             why = str(told.get("why")).rstrip(".")

@@ -20,6 +20,7 @@ class Store:
     - `results/KEY.json` what was found, or why nothing was;
     - `rows/KEY/` truth, slices and groups of the rows with their identity: `rows.parquet`, `manifest.json`;
     - `scores/MODEL/DATA-TARGET/` predictions and losses of one model: `predictions.parquet`, `manifest.json`;
+    - `work/` what a model's process writes, gone when it has ended;
     - `looks/MODEL.json` who was compared on which data, in order;
     - `models/KEY/` a model's files, `environments/` what models of other libraries run in.
     """
@@ -44,6 +45,16 @@ class Store:
 
     def scores(self, model: str, data: str) -> Path:
         return self.home / "scores" / model / data
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[Path]:
+        """A folder for one process of a model, for as long as this lasts."""
+        folder = self.home / "work" / uuid.uuid4().hex
+        folder.mkdir(parents=True, mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def looks(self, model: str) -> Path:
         return self.home / "looks" / f"{model}.json"

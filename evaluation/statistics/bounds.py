@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from evaluation.statistics.values import Codes, Floats, NotComparable
+from evaluation.statistics.space import empty
+from evaluation.statistics.values import Codes, Floats, NotComparable, parts
 
 FEWEST_GROUPS = 10
 """Below this, a variance between groups is a guess."""
@@ -96,23 +97,23 @@ def jackknife(of: Callable[[Floats], Floats], blocks: Callable[[], Blocks], clus
     """
 
     def held() -> Iterator[Floats]:
-        return (parts[:, parts[0] > 0.0] for parts in by_group(blocks(), clusters))
+        return (sums[:, sums[0] > 0.0] for sums in by_group(blocks(), clusters))
 
-    total = sum(parts.sum(axis=1, keepdims=True) for parts in held())
+    total = sum(sums.sum(axis=1, keepdims=True) for sums in held())
     count, whole = 0, 0.0
-    for parts in held():
-        without = of(total - parts)
+    for sums in held():
+        without = of(total - sums)
         if not np.isfinite(without).all():
             raise NotComparable("Without one of its rows or groups the metric has no meaning: use more rows.")
         count, whole = count + len(without), whole + float(without.sum())
     tally = Tally()
-    for parts in held():
-        tally.add((whole / count - of(total - parts)) * (count - 1) / count, parts[0])
+    for sums in held():
+        tally.add((whole / count - of(total - sums)) * (count - 1) / count, sums[0])
     return tally
 
 
 def by_group(blocks: Blocks, clusters: int | None) -> Iterator[Floats]:
-    """The values themselves, a few rows at a time; where there are groups, all sums over each of them at once."""
+    """The values themselves, a few rows at a time; where there are groups, the sums over a few of them at a time."""
     if clusters is None:
         yield from (values for values, _ in blocks)
         return
@@ -120,11 +121,14 @@ def by_group(blocks: Blocks, clusters: int | None) -> Iterator[Floats]:
     for values, groups in blocks:
         if groups is None:
             continue
-        sums = np.zeros((len(values), clusters)) if sums is None else sums
-        for of_groups, of_rows in zip(sums, values, strict=True):
+        if sums is None:
+            sums = empty(clusters, np.float64, len(values))
+            sums[:] = 0.0
+        for of_groups, of_rows in zip(sums.T, values, strict=True):
             np.add.at(of_groups, groups, of_rows)
     if sums is not None:
-        yield sums
+        for part in parts(clusters):
+            yield np.ascontiguousarray(sums[part].T)
 
 
 def freedom(total: float, of_squares: float) -> float:

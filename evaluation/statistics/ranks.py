@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.statistics.bounds import Spread, Tally, bounds, by_group, spread, unbiased
+from evaluation.statistics.space import empty
 from evaluation.statistics.values import Codes, Compared, Floats, Rows, parts
 
 Mask = npt.NDArray[np.bool_]
@@ -53,7 +54,8 @@ class _Class:
     @classmethod
     def of(cls, scores: Floats, weights: Floats | None) -> _Class:
         if weights is None:
-            return cls(np.sort(scores), None)
+            scores.sort()
+            return cls(scores, None)
         order = np.argsort(scores)
         return cls(scores[order], np.concatenate([[0.0], np.cumsum(weights[order])]))
 
@@ -77,13 +79,27 @@ def placements(scores: Floats, positive: Mask, weights: Floats | None) -> Floats
     O(n log n), by one sort and midranks (Sun and Xu 2014, IEEE Signal Processing Letters 21, 1389-1393). Their
     weighted mean over either class is the area under the ROC curve.
     """
-    found = np.empty(len(scores))
-    for own, other in ((positive, ~positive), (~positive, positive)):
-        others = _Class.of(scores[other], None if weights is None else weights[other])
+    found: Floats = empty(len(scores), np.float64)
+    for own in (True, False):
+        others = _Class.of(
+            _where(scores, positive, side=not own), None if weights is None else weights[positive != own]
+        )
         for part in parts(len(scores)):
-            found[part][own[part]] = others.below(scores[part][own[part]])
+            mine = positive[part] == own
+            found[part][mine] = others.below(scores[part][mine])
     for part in parts(len(scores)):
         np.subtract(1.0, found[part], out=found[part], where=~positive[part])
+    return found
+
+
+def _where(scores: Floats, positive: Mask, *, side: bool) -> Floats:
+    """The scores of the rows of one class, apart."""
+    rows, at = sum(int(np.count_nonzero(positive[part] == side)) for part in parts(len(scores))), 0
+    found: Floats = empty(rows, scores.dtype)
+    for part in parts(len(scores)):
+        some = scores[part][positive[part] == side]
+        found[at : at + len(some)] = some
+        at += len(some)
     return found
 
 
@@ -91,13 +107,15 @@ def area(rows: Rows, confidence: float, seed: int) -> Compared:
     """The area under the ROC curve, of the one class or the mean over each class against the rest, by DeLong."""
     if rows.classes == 2:  # noqa: PLR2004 - of two classes one says it all
         one = _one_area(rows, 1)
-        scatter = two_sample(one.contributions, rows.weights, np.asarray(rows.truth == 1), rows.groups)
+        scatter = two_sample(one.contributions, rows.weights, _is(rows, 1), rows.groups)
         return Compared(one.champion, one.challenger, *bounds(one.gained, scatter, confidence), "delong")
-    champion, challenger, contributions = 0.0, 0.0, np.zeros(rows.count)
+    champion, challenger, contributions = 0.0, 0.0, empty(rows.count, np.float64)
+    contributions[:] = 0.0
     for number in range(rows.classes):
         one = _one_area(rows, number)
         champion, challenger = champion + one.champion / rows.classes, challenger + one.challenger / rows.classes
-        contributions += one.contributions / rows.classes
+        for part in parts(rows.count):
+            contributions[part] += one.contributions[part] / rows.classes
     scatter = _scatter(rows, contributions)
     return Compared(champion, challenger, *bounds(challenger - champion, scatter, confidence), "delong")
 
@@ -115,7 +133,7 @@ class _Area:
 
 
 def _one_area(rows: Rows, number: int) -> _Area:
-    positive: Mask = np.asarray(rows.truth == number)
+    positive = _is(rows, number)
     before, contributions = (
         placements(_scores(said, number), positive, rows.weights) for said in (rows.champion, rows.challenger)
     )
@@ -130,6 +148,14 @@ def _one_area(rows: Rows, number: int) -> _Area:
     for part, of_rows in _by_class(positive, rows.weights):
         contributions[part] *= of_rows[0] / totals[0] + of_rows[1] / totals[1]
     return _Area(champion, challenger, contributions)
+
+
+def _is(rows: Rows, number: int) -> Mask:
+    """(n,) whether a row is of this class."""
+    found: Mask = empty(rows.count, np.bool_)
+    for part in parts(rows.count):
+        found[part] = rows.truth[part] == number
+    return found
 
 
 def _by_class(positive: Mask, weights: Floats | None) -> Iterator[tuple[slice, Floats]]:

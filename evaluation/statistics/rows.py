@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.statistics.space import empty
 from evaluation.statistics.values import Codes, Floats, Metric, Needs, NotComparable, Rows, distinct, is_whole, parts
 
 FEWEST_ROWS = 30
@@ -147,7 +148,7 @@ def _labels(
 
 def _codes(every: Array, values: Array, places: Array | None = None) -> Codes:
     """(n,) the place of each value among all in order, or what `places` has there, in the smallest type that has it."""
-    found = np.empty(len(values), np.min_scalar_type(len(every)))
+    found: Codes = empty(len(values), np.min_scalar_type(len(every)))
     for part in parts(len(values)):
         place = np.searchsorted(every, values[part])
         found[part] = place if places is None else places[place]
@@ -196,10 +197,20 @@ def _probabilities(
             _are_probabilities(name, values)
     by_label = np.argsort(order, kind="stable")
     codes = _codes(order[by_label], truth, by_label)
-    floats = [values if values.dtype.kind == "f" else values.astype(np.float64) for values in said.values()]
+    floats: list[Array] = [_floats(values) for values in said.values()]
     if len(order) == 2:  # noqa: PLR2004 - one number says both
         floats = [values if values.ndim == 1 else values[:, 1] for values in floats]
     return codes, floats, len(order)
+
+
+def _floats(values: Array) -> npt.NDArray[np.floating]:
+    """Of either precision as they are."""
+    if values.dtype.kind == "f":
+        return values  # type: ignore[return-value]  # floats, as asked
+    found = empty(len(values), np.float64, *values.shape[1:])
+    for part in parts(len(values)):
+        found[part] = values[part]
+    return found
 
 
 def _are_probabilities(name: str, values: Array) -> None:
