@@ -1,33 +1,25 @@
-"""What an evaluation costs beside the two models' own predictions, and how much memory it takes.
-
-`python -m benchmarks.evaluating [ROWS] [COLUMNS] [TREES]`, by default a million rows of twenty columns, models of 200
-trees; few trees make a cheap model, by which memory is measured on many rows.
-"""
+"""What an evaluation costs beside the two models' own predictions, and how its memory grows with the rows."""
 
 from __future__ import annotations
 
 import os
-import re
-import resource
+import statistics
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import mlflow.sklearn
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from mlflow.models import infer_signature
 from pyarrow import parquet
-from sklearn.ensemble import HistGradientBoostingClassifier
 
+from benchmarks.bench import Bench, Measured, median_figure, sure
+from benchmarks.procfs import anonymous
 from evaluation.bounded import tree
 from evaluation.job import Job, Model, Source
-from evaluation.local import RUNNING, Local, Seen
+from evaluation.local import DONE, RUNNING, Local
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -35,6 +27,8 @@ if TYPE_CHECKING:
 ROWS, COLUMNS = 1_000_000, 20
 CHUNK = 100_000
 TREES = 200
+NARROW, CHEAP, MORE = 3, 5, 10
+"""Columns and trees where memory is measured, which depends on rows alone, and how many times the rows."""
 EVERY = 0.02
 """Seconds between two looks at memory."""
 
@@ -60,6 +54,10 @@ def holdout(path: Path, count: int, columns: int) -> None:
 
 def saved(folder: Path, name: str, depth: int, columns: int, trees: int) -> ClassifierMixin:
     """A boosted model of a size as they are in use."""
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     train = rows(20_000, columns, 10**9)
     model = HistGradientBoostingClassifier(max_iter=trees, max_depth=depth, early_stopping=False)
     model.fit(train.drop(columns="y"), train["y"])
@@ -74,23 +72,23 @@ def saved(folder: Path, name: str, depth: int, columns: int, trees: int) -> Clas
     return model
 
 
-def alone(models: list[ClassifierMixin], path: Path) -> tuple[float, float]:
-    """Seconds, and those of the processor, that the models' own `predict_proba` takes on all rows, read beforehand."""
-    spent, used = 0.0, 0.0
+def alone(models: list[ClassifierMixin], path: Path) -> float:
+    """Seconds that the models' own `predict_proba` takes on all rows, which are read beforehand."""
+    spent = 0.0
     for batch in parquet.ParquetFile(path).iter_batches(CHUNK):
         frame = batch.to_pandas().drop(columns="y")
-        began, before = time.perf_counter(), time.process_time()
+        began = time.perf_counter()
         for model in models:
             model.predict_proba(frame)
-        spent, used = spent + time.perf_counter() - began, used + time.process_time() - before
-    return spent, used
+        spent += time.perf_counter() - began
+    return spent
 
 
 class Peaks:
-    """The most anonymous memory of an evaluation's process, and of any below it, while this lasts: no file backs it."""
+    """The most memory of an evaluation's process, and of any below it, while this lasts; in MB that no file backs."""
 
     def __init__(self) -> None:
-        self.evaluation = self.model = 0
+        self.evaluation = self.model = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -105,53 +103,59 @@ class Peaks:
     def _watch(self) -> None:
         while not self._over.wait(EVERY):
             _, *below = tree(os.getpid())
-            self.evaluation = max([self.evaluation, *map(_anonymous, below[:1])])
-            self.model = max([self.model, *map(_anonymous, below[1:])])
+            self.evaluation = max([self.evaluation, *map(anonymous, below[:1])])
+            self.model = max([self.model, *map(anonymous, below[1:])])
 
 
-def _anonymous(pid: int) -> int:
-    try:
-        found = re.search(r"^RssAnon:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0
-
-
-def evaluated(folder: Path, path: Path, count: int) -> tuple[float, Seen, Peaks]:
-    """Seconds, what was found, and the peaks of memory; in a process of its own, as evaluations are."""
+def evaluated(folder: Path, home: Path, path: Path, count: int) -> tuple[float, Peaks]:
+    """Seconds, and the peaks of memory; in a process of its own, as evaluations are, and with nothing known before."""
     models = [Model("m", number, name, str(folder / name)) for number, name in ((2, "deep"), (1, "flat"))]
     job = Job(models[0], models[1], Source(str(path)), "y", ("roc_auc", "log_loss"), max_rows=count, timeout=7_200.0)
-    local = Local(folder / "home")
+    local = Local(home)
     began = time.perf_counter()
     with Peaks() as peaks:
         local.start(job)
         while (seen := local.observe(job)).state == RUNNING:
             time.sleep(EVERY)
         os.wait()
-    return time.perf_counter() - began, seen, peaks
+    sure(seen.state == DONE, f"the evaluation is done, not {seen.state}: {seen.why}")
+    return time.perf_counter() - began, peaks
 
 
-def main(count: int, columns: int, trees: int) -> None:
-    """Print what was measured."""
-    with tempfile.TemporaryDirectory(prefix="evaluating-") as name:
-        folder = Path(name)
-        path = folder / "holdout.parquet"
-        holdout(path, count, columns)
-        models = [saved(folder, "flat", 3, columns, trees), saved(folder, "deep", 6, columns, trees)]
-        own, own_used = alone(models, path)
+def run(bench: Bench) -> Measured:
+    """A round: the models' own predictions on all rows, then the evaluation."""
+    folder, count = bench.fresh("evaluating"), bench.of(ROWS, 1_000)
+    path = folder / "holdout.parquet"
+    holdout(path, count, COLUMNS)
+    trees = bench.of(TREES)
+    models = [saved(folder, "flat", 3, COLUMNS, trees), saved(folder, "deep", 6, COLUMNS, trees)]
+    alone(models, path)
+    rounds = []
+    for _ in range(bench.rounds):
+        own = alone(models, path)
         subprocess.run(["sync"], check=True)  # noqa: S607 - what was written is out of the way
-        cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
-        before = cpu.ru_utime + cpu.ru_stime + time.process_time()
-        seconds, seen, peaks = evaluated(folder, path, count)
-        cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
-        used = cpu.ru_utime + cpu.ru_stime + time.process_time() - before
-        print(f"rows {count:,}, columns {columns}: {seen.state} {seen.why}")
-        print(f"the two models' own predictions  {own:8.1f} s")
-        print(f"the whole evaluation             {seconds:8.1f} s   {seconds / own:.2f} ×")
-        print(f"processor time: own, whole       {own_used:8.1f} s {used:8.1f} s   {used / own_used:.2f} ×")
-        print(f"memory: the evaluation {peaks.evaluation / 2**20:,.0f} MB, a model {peaks.model / 2**20:,.0f} MB")
+        whole, peaks = evaluated(folder, bench.fresh("home"), path, count)
+        rounds.append((whole / own, whole, own))
+        bench.say(f"the models alone {own:.1f} s, the evaluation {whole:.1f} s, each model {peaks.model:.0f} MB")
+    middle = sorted(rounds)[len(rounds) // 2]
+    told = f"{middle[1]:.1f} s against {middle[2]:.1f} s for {count:,} rows of {COLUMNS} columns"
+    return {"evaluating": median_figure([each[0] for each in rounds], told)}
 
 
-if __name__ == "__main__":
-    given = [int(each) for each in sys.argv[1:]]
-    main(*[*given, *(ROWS, COLUMNS, TREES)[len(given) :]])
+def run_memory(bench: Bench) -> Measured:
+    """A round: the evaluation of a pair that predicts fast, on some rows and on ten times as many."""
+    folder, few = bench.fresh("evaluating"), bench.of(ROWS, 1_000)
+    for name, depth in (("flat", 3), ("deep", 6)):
+        saved(folder, name, depth, NARROW, CHEAP)
+    peaks: dict[int, list[float]] = {few: [], MORE * few: []}
+    for count, found in peaks.items():
+        path = folder / f"{count}.parquet"
+        holdout(path, count, NARROW)
+        for _ in range(bench.rounds):
+            _, peak = evaluated(folder, bench.fresh("home"), path, count)
+            found.append(peak.evaluation)
+            bench.say(f"{count:,} rows: the evaluation {peak.evaluation:.0f} MB, a model {peak.model:.0f} MB")
+    growth = [after - before for before, after in zip(*peaks.values(), strict=True)]
+    before, after = (statistics.median(found) for found in peaks.values())
+    told = f"{after:.0f} MB with {MORE * few:,} rows against {before:.0f} MB with {few:,}"
+    return {"evaluating_memory": median_figure(growth, told)}

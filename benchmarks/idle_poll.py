@@ -8,7 +8,8 @@ from typing import Any
 
 from benchmarks import registry
 from benchmarks.bench import Bench, Figure, Measured, median_figure, sure
-from benchmarks.procfs import cpu, tree
+from benchmarks.procfs import cpu
+from evaluation.bounded import tree
 from watcher.ledger.sqlite import SqliteLedger
 from watcher.poll import Poller
 from watcher.registry.mlflow import build

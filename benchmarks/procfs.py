@@ -11,19 +11,6 @@ TICK = os.sysconf("SC_CLK_TCK")
 MB = 1_000_000
 
 
-def tree(root: int) -> list[int]:
-    """The process and everything it started that still runs."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError, IndexError):
-                children.setdefault(int(_stat(int(entry.name))[1]), []).append(int(entry.name))
-    found = [root]
-    for pid in found:
-        found += children.get(pid, ())
-    return found
-
-
 def command(pid: int) -> str:
     """How it was started; empty where it is gone."""
     with contextlib.suppress(OSError):
@@ -45,17 +32,22 @@ def cpu(pids: Iterable[int]) -> float:
 
 def pss(pids: Iterable[int]) -> float:
     """MB of these processes, pages they share with others counted by their part."""
-    return sum(_rollup(pid, b"Pss:") for pid in pids)
+    return sum(_kilobytes(pid, "smaps_rollup", b"Pss:") for pid in pids)
+
+
+def anonymous(pid: int) -> float:
+    """MB that no file backs: what the system cannot take back without swapping."""
+    return _kilobytes(pid, "status", b"RssAnon:")
 
 
 def rss(pid: int) -> float:
     """MB that are resident."""
-    return _rollup(pid, b"Rss:")
+    return _kilobytes(pid, "smaps_rollup", b"Rss:")
 
 
-def _rollup(pid: int, key: bytes) -> float:
+def _kilobytes(pid: int, file: str, key: bytes) -> float:
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines():
+        for line in Path(f"/proc/{pid}/{file}").read_bytes().splitlines():
             if line.startswith(key):
                 return int(line.split()[1]) * 1024 / MB
     return 0.0

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from benchmarks.bench import Bench, BenchError, free_port, started, until
 from benchmarks.load import Order
-from benchmarks.procfs import command, tree
+from benchmarks.procfs import command
 from deployers.local_endpoint import build
+from evaluation.bounded import tree
 from gateway import control, processes
 from gateway.paths import home
 from watcher.errors import Transient

@@ -6,8 +6,9 @@ import statistics
 
 from benchmarks.bench import Bench, Measured, median_figure
 from benchmarks.load import Order, generator
-from benchmarks.procfs import pss, tree
+from benchmarks.procfs import pss
 from benchmarks.serving import body, gateway, model, models_serve
+from evaluation.bounded import tree
 
 RELEASES = 3
 REQUESTS = 300

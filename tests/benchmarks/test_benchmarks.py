@@ -13,8 +13,9 @@ import pytest
 from benchmarks import registry, results
 from benchmarks.bench import Bench, BenchError, Figure, quantile, started, until
 from benchmarks.load import Order, generator
-from benchmarks.procfs import command, pss, rss, tree
+from benchmarks.procfs import command, pss, rss
 from benchmarks.table import BENCHMARKS, ELSEWHERE, ROWS, Told, markdown, text
+from evaluation.bounded import tree
 from gateway.processes import started as started_at
 
 TINY = 0.005
