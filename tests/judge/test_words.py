@@ -42,7 +42,6 @@ BY_ROWS = replace(RULES, metrics=("roc_auc", LONG))
 SCORED = replace(MEASURED, primary=replace(MEASURED.primary, metric=LONG), evaluate=BY_ROWS)
 SLICED = replace(EACH, guards=(Guard(LONG, 0.02, each=LONG),), evaluate=BY_ROWS)
 PLACED = target(LONG, environment={"python": "3.11", "packages": {LONG: f"1.0+{LONG}"}})
-NAMED = {"column": LONG, "value": LONG}
 LENGTHY: dict[str, World] = {
     "a long reason of a hold": World(hold=LONG),
     "a long reason why evidence is unreadable": World(known=evidence(3, {"auc": 0.85}, problem=LONG)),
@@ -90,12 +89,14 @@ LENGTHY: dict[str, World] = {
         replace(score(0.84, 0.85), metric=LONG, low=None, high=None, why=LONG), policy=SCORED
     ),
     "a long metric that is not scored": found(score(0.84, 0.85), policy=SCORED),
-    "a long slice that drops": found(score(0.84, 0.85), replace(north(0.9, 0.5), metric=LONG, **NAMED), policy=SLICED),
+    "a long slice that drops": found(
+        score(0.84, 0.85), replace(north(0.9, 0.5), metric=LONG, column=LONG, value=LONG), policy=SLICED
+    ),
     "a long slice without a number": found(
-        score(0.84, 0.85), replace(north(0.9, None), metric=LONG, why=LONG, **NAMED), policy=SLICED
+        score(0.84, 0.85), replace(north(0.9, None), metric=LONG, why=LONG, column=LONG, value=LONG), policy=SLICED
     ),
     "a long slice that is too small": found(
-        score(0.84, 0.85), replace(north(None, None, why=LONG), **NAMED), policy=MEASURED
+        score(0.84, 0.85), replace(north(None, None, why=LONG), column=LONG, value=LONG), policy=MEASURED
     ),
     "a long slice that is nowhere": found(score(0.84, 0.85), policy=SLICED),
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.guards.troubles import TROUBLES, Trouble
 from tests.loop.test_crashes import ONE, SEVERAL, STORIES
 from tests.loop.world import LASTING, MODEL, World
+from watcher.errors import Transient
 from watcher.ports import Line
 from watcher.sentences import render
 from watcher.values import Target
@@ -23,6 +24,8 @@ MOMENTS = (0, 2, 5, 9)
 DURING = 20
 """Wake-ups while it lasts."""
 MOST = 200
+PAUSE = 5.0
+"""Seconds after a wake-up that could not be ended."""
 
 
 class Transcript:
@@ -39,7 +42,12 @@ class Transcript:
     def go_on(self, wakes: int) -> None:
         """Wake so often, or until nothing more is due by itself."""
         for _ in range(wakes):
-            woken = self.world.wake(self._loop)
+            try:
+                woken = self.world.wake(self._loop)
+            except Transient as error:
+                self.text.append(f"{self._at(self.world.now)} it ends: {error}")
+                self.world.now += PAUSE
+                continue
             again = "" if woken.again is None else f", again {self._at(woken.again)}"
             step = f"{self._at(self.world.woken_at)} {woken.step.slot} ({woken.step.reason}){again}"
             lines = self.world.lines()

@@ -226,6 +226,7 @@ def test_a_version_that_is_loaded_ahead_is_taken_at_the_boundary_and_one_that_fa
     wait_until(lambda: tried == [1, 2])
     assert swap.scorer is first
     second = swap.follow(60.0)
+    assert second is not None
     assert (second.release.version, tried) == (2, [1, 2])
     tables.point(3)
     for _ in range(3):
