@@ -78,32 +78,45 @@ def _unknown(model: str, body: Json, way: str = "") -> Iterator[str]:
 
 
 def _against_description(asked: Asked, answer: Answer) -> Iterator[str]:
-    version = asked.query.get("api-version", "")
-    for pattern, file, operation in _operations(version):
-        if not pattern.fullmatch(asked.path) or asked.method.lower() not in operation:
+    version, method = asked.query.get("api-version", ""), asked.method.lower()
+    for pattern, file, path in _paths(version):
+        if not pattern.fullmatch(asked.path) or method not in _file(file)["paths"][path]:
             continue
-        told = operation[asked.method.lower()]
-        seen.add(f"{told['operationId']} {version}")
-        for parameter in told["parameters"]:
-            if parameter.get("in") == "body":
-                yield from _faults(file, parameter["schema"], asked.json, "request")
-        replies = told["responses"]
+        operation = _file(file)["paths"][path][method]
+        seen.add(f"{operation['operationId']} {version}")
+        if any(parameter.get("in") == "body" for parameter in operation["parameters"]):
+            yield from _wrong_request(file, path, method, asked.body)
         if answer.status < 400:
-            if str(answer.status) not in replies:
-                yield f"it never answers {answer.status}"
-            elif "schema" in replies[str(answer.status)]:
-                schema = replies[str(answer.status)]["schema"]
-                yield from _faults(file, schema, json.loads(answer.body), "answer")
+            yield from _wrong_reply(file, path, method, str(answer.status), answer.body)
+
+
+# Looks at what is under way are alike by the hundred.
+@functools.lru_cache(4096)
+def _wrong_request(file: Path, path: str, method: str, body: bytes) -> tuple[str, ...]:
+    operation = _file(file)["paths"][path][method]
+    (schema,) = (each["schema"] for each in operation["parameters"] if each.get("in") == "body")
+    return (*_faults(file, schema, json.loads(body or b"{}"), "request"),)
+
+
+@functools.lru_cache(4096)
+def _wrong_reply(file: Path, path: str, method: str, status: str, body: bytes) -> tuple[str, ...]:
+    replies = _file(file)["paths"][path][method]["responses"]
+    if status not in replies:
+        return (f"it never answers {status}",)
+    if "schema" not in replies[status]:
+        return ()
+    return (*_faults(file, replies[status]["schema"], json.loads(body), "answer"),)
 
 
 @functools.cache
-def _operations(version: str) -> list[tuple[re.Pattern[str], Path, Json]]:
+def _paths(version: str) -> list[tuple[re.Pattern[str], Path, str]]:
+    """Of each path that the description has in this version: its pattern, the file, and the path as written there."""
     folder = description()
     found = []
     for file in folder.rglob(f"{version}/mfe.json") if folder is not None and version else ():
-        for path, operation in _file(file)["paths"].items():
+        for path in _file(file)["paths"]:
             pattern = re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(path))
-            found.append((re.compile(pattern, re.IGNORECASE), file, operation))
+            found.append((re.compile(pattern, re.IGNORECASE), file, path))
     return found
 
 
