@@ -103,10 +103,9 @@ class Conduct:
         self._done = Counter[str]()
         """Calls of a port that had their effect and are not told yet."""
         self._heard: object = None
-        record = record_of(world.kept())
         self._live: dict[str | None, Line] = {x.target: x for x in world.lines("live")}
         """Target -> what was last told to be live there."""
-        self.rolled_out: set[int | None] = {record.rollout} if record else set()
+        self.rolled_out: set[int | None] = {None}
         """Versions that ever had the challenger mark."""
         self._served: set[int | None] = set()
         self._marked: set[int | None] = set()
@@ -130,6 +129,7 @@ class Conduct:
         """Count from now on what was done, which is what may be told as done."""
         world = self._world
         self._heard = world.deployer
+        self.rolled_out.add(self._rollout())
         for method in {*DONE.values()}:
             port = next(port for port in (world.evaluator, world.deployer, world.registry) if hasattr(port, method))
             on_return(port, method, lambda *_, done=method, **__: self._done.update([done]))
