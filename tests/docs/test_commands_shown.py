@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -61,6 +63,21 @@ def test_a_command_line_that_is_shown_can_be_typed(page: str, line: str) -> None
             assert all((ROOT / word).exists() for word in words if "/" in word), line
     else:
         assert words[0] in SHELL, f"{page}: what is {words[0]}?"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("marks", [(), ("-m", "")], ids=["every change", "at length"])
+def test_tests_that_a_page_says_were_run_are_run_by_its_command(marks: tuple[str, ...]) -> None:
+    """A file all of whose tests are marked as long runs nothing by a command that leaves them out."""
+    asked = {line: shlex.split(line) for _, line in lines() if re.match(r"python -m pytest .*tests/", line)}
+    wanted = {line: words for line, words in asked.items() if ("-m" in words[2:]) == bool(marks)}
+    paths = sorted({word for words in wanted.values() for word in words if "/" in word})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *marks, *paths]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False).stdout.split()
+    for line, words in wanted.items():
+        chosen = words[words.index("-k") + 1] if "-k" in words else ""
+        for path in (word for word in words if "/" in word):
+            assert any(each.startswith(path) and chosen in each for each in found), f"{line} runs nothing of {path}"
 
 
 def parse(words: list[str]) -> None:
