@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from scoring import __main__ as scoring
 from scoring import documents, runs
+from scoring.delta import batch
 from scoring.delta.batch import Options, run
 from scoring.errors import INPUT, USAGE, VERSION, Stop
 from scoring.files import file_system
@@ -209,7 +210,6 @@ def test_memory_does_not_grow_with_the_rows(tables: Tables) -> None:
     held: list[int] = []
     body = "global most\nreturn model_input['a']"
     tables.point(1, model=world.python_model("plain", body))
-    from scoring.delta import batch
 
     def noted(rows: Any, most: int) -> Any:
         for some in _pieces(rows, most):
@@ -225,6 +225,28 @@ def test_memory_does_not_grow_with_the_rows(tables: Tables) -> None:
         batch._pieces = _pieces  # noqa: SLF001
     assert sum(held) == ROWS + 1_000
     assert max(held) <= 64
+
+
+@pytest.mark.parametrize("by", [(), ("side",)])
+def test_rows_that_are_scored_apart_are_written_together(tmp_path: Path, by: tuple[str, ...]) -> None:
+    tables = Tables(tmp_path)
+    tables.grow(ROWS, side=ROWS // 2 * ["n", "s"])
+    tables.point(2)
+    made, _ = run(options(tables, most=4, partition_by=by))
+    files = [parquet.read_metadata(tables.folder / "runs" / f"run={made.run}" / name) for name in made.files]
+    assert [(file.num_rows, file.num_row_groups) for file in files] == ([(ROWS // 2, 1)] * 2 if by else [(ROWS, 1)])
+
+
+@pytest.mark.parametrize(("bound", "groups"), [({"GROUP_ROWS": 8}, 3), ({"GROUP_BYTES": 1}, 5)])
+def test_what_is_held_back_to_be_written_is_bounded(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, bound: dict[str, int], groups: int
+) -> None:
+    for name, value in bound.items():
+        monkeypatch.setattr(batch, name, value)
+    made, _ = run(options(tables, most=4))
+    (name,) = made.files
+    assert parquet.read_metadata(tables.folder / "runs" / f"run={made.run}" / name).num_row_groups == groups
+    assert list(tables.run(made.run)["id"]) == list(range(ROWS))
 
 
 @pytest.fixture
