@@ -261,9 +261,10 @@ def test_adopt_lends_a_place_by_its_name_where_that_is_the_only_one(desk: Desk) 
     version = desk.train()
     desk.deployer.observe(desk.target)
     place = desk.deployer.places[desk.target.place]
-    place.adopted = False
+    desk.deployer.foreign(desk.target, "by-hand", version)
     assert desk("adopt", "api", "--version", str(version)).code == 0
     assert place.adopted
+    assert f"by-hand (not ours, v{version}) 100 %" in desk("status").out
     assert desk.events("order_asked")[-1].target == "api"
 
 

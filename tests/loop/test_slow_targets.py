@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,18 @@ def test_what_serves_is_told_when_it_is_seen_and_as_our_own_doing() -> None:
     assert all(at.at >= asked.at + TAKES for asked, at in zip(shifts, told, strict=True))
     assert (told[-1].version, (told[-1].data or {})["weights"]) == (two, {str(two): 100})
     assert not world.lines("failed"), "a target that is being changed is left alone"
+
+
+def test_a_launch_that_takes_minutes_is_looked_at_some_dozens_of_times() -> None:
+    world = slow()
+    world.crowned(0.8)
+    world.deployer.launch_seconds = 600.0
+    world.train(0.9)
+    looks: list[float] = []
+    world.watch.append(lambda w: looks.append(w.now) if w.woken and w.woken.step.reason == "launching" else None)
+    world.rest(until=world.now + 590.0)
+    assert 20 < len(looks) < 60
+    assert max(later - sooner for sooner, later in itertools.pairwise(looks)) < 45.0
 
 
 def test_slow_targets_are_launched_to_side_by_side() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from watcher.decide.world import Decision, World, found, name_of, sooner, state, weight, whole
 from watcher.snapshot import TargetView
-from watcher.values import Call, State, Unseen, Verb, Version
+from watcher.values import Call, Observed, State, Unseen, Verb, Version
 
 FIRST_LOOK = 0.02
+FIRST_LOOK_AFAR = 5.0
+"""The same for services elsewhere, where a release takes minutes and every look is calls of theirs."""
 LONGEST_LOOK = 30.0
 
 
@@ -100,7 +102,9 @@ def bring_up(world: World, view: TargetView, version: Version, reason: str) -> D
         return None
     if there is State.STARTING:
         since = world.record.launched.get(target, world.now)
-        pause = min(max(0.1 * (world.now - since), FIRST_LOOK), LONGEST_LOOK)
+        afar = isinstance(view.seen, Observed) and view.seen.delayed
+        first = FIRST_LOOK_AFAR if afar else FIRST_LOOK
+        pause = min(max(0.1 * (world.now - since), first), LONGEST_LOOK)
         world = world.remembering(launched={**world.record.launched, target: since})
         return world.wait("launching", f"v{version.number} on {target}", world.now + pause)
     if target in world.record.probed:

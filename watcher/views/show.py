@@ -179,7 +179,8 @@ def target_lines(view: TargetView) -> list[tuple[str, str]]:
 
 
 def _release(release: SeenRelease, percent: int) -> str:
-    whose = f"v{release.version}" if release.ours else f"{plain(release.name)} (not ours)"
+    known = f", v{release.version}" if release.version else ""
+    whose = f"v{release.version}" if release.ours else f"{plain(release.name)} (not ours{known})"
     parts = [f"{whose} {percent} %", str(release.state)]
     traffic = release.traffic
     if percent and not traffic.available:
