@@ -193,7 +193,7 @@ def conda_of(artifact_uri: str, tracking_uri: str | None, scratch: Path, more: S
     pip = [line for each in found["dependencies"] if isinstance(each, dict) for line in each.get("pip") or ()]
     there = {_BEFORE_BOUNDS.split(str(line).strip().lower())[0] for line in pip}
     pip += [each for each in more if _BEFORE_BOUNDS.split(each)[0] not in there]
-    if not any(each.split("=")[0].strip() == "pip" for each in dependencies):
+    if not any(_BEFORE_BOUNDS.split(each.strip())[0] == "pip" for each in dependencies):
         dependencies.append("pip")
     body = {
         "name": "watcher",

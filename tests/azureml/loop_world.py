@@ -86,7 +86,7 @@ class OnAzure(World):
         return self.registry.create_version(MODEL, metrics, source=str(files), example=example, **facts)
 
     def wake(self, loop: Loop | None = None) -> Any:
-        woken = (loop or self.worker()).wake(self.watched)
+        self.woken = woken = (loop or self.worker()).wake(self.watched)
         self.now = self.clock() + self.step_seconds
         for look in self.watch:
             look(self)

@@ -63,8 +63,8 @@ def _nothing(_cloud: Cloud, _endpoint: str) -> None:
     ("settings", "before", "told"),
     [
         ({}, _narrow, r"may not .*/onlineEndpoints/write, .* and 5 more in the workspace: give it the role"),
-        ({}, _blind, r"may not Microsoft.Insights/metrics/read, .* Monitoring Reader on the workspace, or on churn-"),
-        ({}, _blind_there, r"may not Microsoft.Insights/metrics/read, .* Monitoring Reader on the endpoint churn-"),
+        ({}, _blind, r"not allowed Microsoft.Insights/metrics/read, .* Monitoring Reader on the workspace, or on churn-"),
+        ({}, _blind_there, r"not allowed Microsoft.Insights/metrics/read, .* Monitoring Reader on the endpoint churn-"),
         ({}, _used_up, r"takes 4.8 cores of standardDSv2Family .* and 2 are left in westeurope"),
         ({}, _by_hand, r"serves blue, made by hand: `watcher adopt prod.risk.churn/api --version N`"),
         ({}, _full, r"has 20 deployments, and Azure allows 20"),

@@ -14,10 +14,16 @@ import pytest
 
 from tests.azureml.cloud import Cloud
 from tests.azureml.loop_world import BATCH, ONLINE, OnAzure, Saved, on_azure
-from tests.loop.world import MODEL, Died
+from tests.loop.world import MODEL, Died, World
 
 pytestmark = pytest.mark.slow
 BOTH = (ONLINE, f"batch/{BATCH}")
+WRITES = frozenset({"save", "crown", "challenge", "write_crown", "tag", "launch", "probe", "mirror", "shift", "retire"})
+"""Port calls that change what outlives a worker; a probe counts in Azure Monitor."""
+PARTS = 5
+"""Into how many tests a set of minutes is cut."""
+MEANWHILE = tuple(itertools.product((1, 4, 40), (0.0, 300.0)))
+"""Wake-ups of another worker, and seconds before them: within the lease, and beyond it."""
 
 
 def updated(world: OnAzure) -> None:
@@ -100,13 +106,28 @@ def world(reigning: tuple[OnAzure, Saved]) -> OnAzure:
 
 
 @dataclass(frozen=True)
+class Wake:
+    """One wake-up of a story."""
+
+    start: Saved
+    does: str
+    """The step that it took, or why it took none."""
+    befores: tuple[int, ...]
+    """Which of its port calls' taps come before a call: after one is before the next."""
+
+
+@dataclass(frozen=True)
 class Straight:
-    """A story from its start, without any accident."""
+    """A story without any accident."""
 
     start: Saved
     end: End
     calls: int
-    """Port calls that it takes."""
+    """Port calls' taps, two for each."""
+    left: tuple[Saved, ...]
+    """What a worker that dies leaves: it differs after a call that writes alone."""
+    wakes: tuple[Wake, ...]
+    """Those that do something else than all before them."""
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +141,38 @@ def straight(world: OnAzure, told: dict[str, Straight]) -> Callable[[str], Strai
     def go(story: str) -> Straight:
         if story not in told:
             STORIES[story](world)
-            start, calls = world.saved(), itertools.count()
-            world.rest(world.worker(at=lambda _verb, _when: next(calls) and None))
-            told[story] = Straight(start, end(world), next(calls))
+            told[story] = _straight(world)
         return told[story]
 
     return go
+
+
+def _straight(world: OnAzure) -> Straight:
+    start = world.saved()
+    left, wakes, taps, many = [start], dict[str, Wake](), list[str](), 0
+    began = start
+
+    def at(verb: str, when: str) -> None:
+        nonlocal began
+        if not taps:
+            began = world.saved()
+        taps.append(when)
+        if when == "after" and verb in WRITES:
+            left.append(world.saved())
+
+    def ended(_world: World) -> None:
+        nonlocal many
+        assert world.woken is not None
+        step = world.woken.step
+        does = step.slot if world.woken.acted else str(step.reason)
+        wakes.setdefault(does, Wake(began, does, tuple(n for n, when in enumerate(taps) if when == "before")))
+        many += len(taps)
+        taps.clear()
+
+    world.watch.append(ended)
+    world.rest(world.worker(at=at))
+    world.watch.remove(ended)
+    return Straight(start, end(world), many, tuple(left), tuple(wakes.values()))
 
 
 def dies(world: OnAzure, place: int) -> None:
@@ -146,9 +193,14 @@ def crash_at(world: OnAzure, story: Straight, places: Iterable[int]) -> None:
     for place in places:
         world.back_to(story.start)
         dies(world, place)
-        world.now += 1_000.0
-        world.rest()
-        assert end(world) == story.end, f"died at port call {place}\n{world.tail(30)}"
+        ends_alike(world, story, f"at port call {place}")
+
+
+def ends_alike(world: OnAzure, story: Straight, died: str) -> None:
+    """Another worker comes, once the lease of the dead one has ended."""
+    world.now += 1_000.0
+    world.rest()
+    assert end(world) == story.end, f"died {died}\n{world.tail(30)}"
 
 
 @pytest.mark.parametrize(("story", "many"), [("updated", 3), ("rolled_back", 2)])
@@ -160,10 +212,16 @@ def test_a_worker_that_dies_leaves_nothing_half_done(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("story", sorted(STORIES))
-def test_a_worker_may_die_at_every_port_call(world: OnAzure, straight: Callable[[str], Straight], story: str) -> None:
+def test_a_worker_may_die_whatever_it_wrote_last(
+    world: OnAzure, straight: Callable[[str], Straight], story: str, part: int
+) -> None:
     found = straight(story)
-    crash_at(world, found, range(found.calls))
+    for place in range(part, len(found.left), PARTS):
+        world.back_to(found.left[place])
+        whole(world)
+        ends_alike(world, found, f"after the write {place}")
 
 
 def nothing(world: OnAzure) -> None:
@@ -206,6 +264,7 @@ def interrupted(world: OnAzure, start: Saved, place: int, deed: str, wakes: int,
                 world.now = max(world.now, woken.again or world.now)
 
     world.rest(world.worker(at=at))
+    assert next(calls) > place
     world.now += 1_000.0
     found = end(world)
     champion = found.champion
@@ -226,13 +285,17 @@ def test_another_worker_and_a_person_between_two_port_calls(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("pause", [0.0, 300.0], ids=["within the lease", "beyond the lease"])
-@pytest.mark.parametrize("wakes", [1, 4, 40])
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("deed", sorted(PEOPLE))
 @pytest.mark.parametrize("story", sorted(STORIES))
-def test_another_worker_and_a_person_at_every_port_call(
-    world: OnAzure, straight: Callable[[str], Straight], story: str, deed: str, wakes: int, pause: float
+def test_another_worker_and_a_person_before_every_port_call(
+    world: OnAzure, straight: Callable[[str], Straight], story: str, deed: str, part: int
 ) -> None:
-    found = straight(story)
-    for place in range(0, found.calls, 3):
-        interrupted(world, found.start, place, deed, wakes, pause)
+    """Each call of every wake-up that is like none before it; how long the other works differs from call to call."""
+    places = [(wake, place) for wake in straight(story).wakes for place in wake.befores]
+    for (wake, place), (wakes, pause) in [*zip(places, itertools.cycle(MEANWHILE), strict=False)][part::PARTS]:
+        try:
+            interrupted(world, wake.start, place, deed, wakes, pause)
+        except AssertionError as error:
+            error.add_note(f"{wake.does}, port call {place}, {wakes} wake-ups, {pause:g} s")
+            raise
