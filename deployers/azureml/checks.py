@@ -99,7 +99,7 @@ def _problems(azure: Azure, family: Family, target: Target) -> Iterator[str]:
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""  # noqa: PLR2004 - enough to find the role by
         yield (
-            f"The identity is not allowed {', '.join(missing[:3])}{more} in the workspace: give it the role AzureML Data"
+            f"The identity lacks {', '.join(missing[:3])}{more} in the workspace: give it the role AzureML Data"
             " Scientist there."
         )
     if family is ONLINE:
@@ -138,7 +138,7 @@ def _figures(azure: Azure, name: str, there: Json | None) -> Iterator[str]:
     scope = azure.where.arm_id if there is None else azure.where.online(name)
     if not_allowed(_permissions(azure, scope), [_METRICS]):
         where = f"the endpoint {name}" if there is not None else f"the workspace, or on {name} once it is made"
-        yield f"The identity is not allowed {_METRICS}, by which a canary is judged: give it Monitoring Reader on {where}."
+        yield f"The identity lacks {_METRICS}, by which a canary is judged: give it Monitoring Reader on {where}."
 
 
 def full(name: str, many: int) -> str:

@@ -62,9 +62,9 @@ def _nothing(_cloud: Cloud, _endpoint: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "before", "told"),
     [
-        ({}, _narrow, r"may not .*/onlineEndpoints/write, .* and 5 more in the workspace: give it the role"),
-        ({}, _blind, r"not allowed Microsoft.Insights/metrics/read, .* Monitoring Reader on the workspace, or on churn-"),
-        ({}, _blind_there, r"not allowed Microsoft.Insights/metrics/read, .* Monitoring Reader on the endpoint churn-"),
+        ({}, _narrow, r"lacks .*/onlineEndpoints/write, .* and 5 more in the workspace: give it the role"),
+        ({}, _blind, r"lacks Microsoft.Insights/metrics/read, .* Monitoring Reader on the workspace, or on churn-"),
+        ({}, _blind_there, r"lacks Microsoft.Insights/metrics/read, .* Monitoring Reader on the endpoint churn-"),
         ({}, _used_up, r"takes 4.8 cores of standardDSv2Family .* and 2 are left in westeurope"),
         ({}, _by_hand, r"serves blue, made by hand: `watcher adopt prod.risk.churn/api --version N`"),
         ({}, _full, r"has 20 deployments, and Azure allows 20"),
@@ -102,7 +102,7 @@ def test_only_the_action_is_asked_for_that_a_probe_of_the_endpoint_needs(bench: 
     assert list(bench.deployer.check(bench.target)) == []
     bench.cloud.denied = [f"*/onlineEndpoints/{actions[auth]}/action"]
     assert (
-        f"may not Microsoft.MachineLearningServices/workspaces/onlineEndpoints/{actions[auth]}/action"
+        f"lacks Microsoft.MachineLearningServices/workspaces/onlineEndpoints/{actions[auth]}/action"
         in (bench.deployer.check(bench.target)[0])
     )
 
