@@ -7,15 +7,18 @@ import json
 import os
 import shutil
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evaluation import statistics
+from evaluation import running, statistics
 from evaluation.answers import checked
+from evaluation.bounded import tree
 from evaluation.data import look
+from evaluation.errors import EvaluationFailed
 from evaluation.job import Job, Source
 from evaluation.local import Local
 from evaluation.rows import Kept, kept
@@ -72,6 +75,29 @@ def test_a_model_is_scored_once_on_the_same_rows_whoever_it_is_compared_with(hom
     in_process(other, home)
     after = manifests(home)
     assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_models_are_loaded_while_the_holdout_is_read(
+    readable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, ends = {*tree(os.getpid())}, time.monotonic() + 60.0
+
+    def late(*about: Any) -> Kept:
+        while len({*tree(os.getpid())} - before) < 2:
+            assert time.monotonic() < ends, "nothing is loaded before the rows are read"
+            time.sleep(0.01)
+        if not readable:
+            raise EvaluationFailed("The holdout cannot be read.")
+        return kept(*about)
+
+    monkeypatch.setattr(running, "kept", late)
+    told = in_process(job(logistic(0, 1), logistic(0)), tmp_path)
+    assert (told["state"], told.get("why", "")) == (
+        ("done", "") if readable else ("failed", "The holdout cannot be read.")
+    )
+    assert {*tree(os.getpid())} <= before
+    assert not [*(tmp_path / "work").iterdir()]
 
 
 def test_slices_are_measured_by_themselves_and_too_few_rows_are_said(home: Path) -> None:
@@ -207,7 +233,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("problem", sorted(PROBLEMS))
 def test_data_that_cannot_be_used_is_nobodys_fault_and_said(problem: str, tmp_path: Path) -> None:
-    from evaluation.errors import EvaluationFailed, Impossible
+    from evaluation.errors import Impossible
 
     changes, words = PROBLEMS[problem]
     try:
