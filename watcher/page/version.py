@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from watcher.evaluations import Evaluated
-from watcher.page.known import Memory
+from watcher.page.known import Known, Memory
 from watcher.page.model import MOST_LIVE, total, wrote
 from watcher.page.orders import Desk
 from watcher.page.overview import trouble
@@ -23,37 +23,15 @@ from watcher.views.lines import line_json
 from watcher.views.show import verdict_json, verdict_line
 
 MOST_STRETCHES = 20
+BECAME = ("verdict", "crowned", "order", "rolled_back", "unmet")
+"""Events that tell what became of a version."""
 HEAD = ("rule", "outcome", "measured", "bound", "why")
 
 
 def version(app: App, memory: Memory, watched: Watched, number: int, desk: Desk) -> dict[str, Any] | None:
     """Everything that is shown of one version; None where neither the registry nor the history knows it."""
     name = watched.name
-
-    def judged() -> tuple[Explained | Gone, list[str]]:
-        found = app.registry.version(name, number)
-        notes: list[str] = []
-        return found if isinstance(found, Gone) else explained(app, watched, found, notes.append), notes
-
-    def live() -> list[Line]:
-        return list(app.ledger.history(name, event="live", most=MOST_LIVE))
-
-    def became() -> list[Line]:
-        found = []
-        for event in ("verdict", "crowned", "order", "rolled_back", "unmet"):
-            found += [line for line in app.ledger.history(name, event=event, most=MOST_LIVE) if _about(line, number)]
-        return sorted(found, key=lambda line: line.at)
-
-    def jobs() -> list[Line]:
-        return list(app.ledger.history(name, event="wrote", most=MOST_LIVE))
-
-    asked: dict[Hashable, Callable[[], Any]] = {
-        ("version", name, number): judged,
-        ("live", name): live,
-        ("became", name, number): became,
-        ("wrote", name): jobs,
-    }
-    now, lives, told, written = memory.ask(asked)
+    now, lives, told, written = _asked(app, memory, watched, number)
     explanation, notes = now.value or (None, [])
     lines: list[Line] = told.value or []
     if isinstance(explanation, Gone) and not lines:
@@ -101,6 +79,31 @@ def version(app: App, memory: Memory, watched: Watched, number: int, desk: Desk)
         "wrote": wrote(written.value or (), number, born),
         "history": [line_json(line) | {"said": said(line)} for line in lines],
     }
+
+
+def _asked(app: App, memory: Memory, watched: Watched, number: int) -> list[Known]:
+    """What is judged now with its notes, and the lines of what was live, what became of it and what jobs wrote."""
+    name = watched.name
+
+    def judged() -> tuple[Explained | Gone, list[str]]:
+        found = app.registry.version(name, number)
+        notes: list[str] = []
+        return found if isinstance(found, Gone) else explained(app, watched, found, notes.append), notes
+
+    def lines(event: str) -> list[Line]:
+        return list(app.ledger.history(name, event=event, most=MOST_LIVE))
+
+    def became() -> list[Line]:
+        told = [line for event in BECAME for line in lines(event) if _about(line, number)]
+        return sorted(told, key=lambda line: line.at)
+
+    asked: dict[Hashable, Callable[[], Any]] = {
+        ("version", name, number): judged,
+        ("live", name): lambda: lines("live"),
+        ("became", name, number): became,
+        ("wrote", name): lambda: lines("wrote"),
+    }
+    return memory.ask(asked)
 
 
 def _evaluation(found: Evaluated | None) -> dict[str, Any] | None:
