@@ -51,6 +51,8 @@ def _verdict(line: Line, data: Mapping[str, Any]) -> str:
         # Two rules that miss the same thing say so once.
         once = {(f.get("reason"), f.get("detail") or _measured(f)): f for f in reversed(objections)}
         said = [": ".join(filter(None, (_words(f.get("reason")), _measured(f)))) for f in reversed(once.values())]
+        # One that adds nothing to what another says of the same reason is not said.
+        said = [one for one in said if not any(other.startswith(f"{one}: ") for other in said)]
         said = said or [_words(data.get("reason") or line.reason)]
     judged = f"{_version(line.version)} {_CALLS.get(call, plain(call) or 'was judged')}"
     because = "; ".join([text for text in dict.fromkeys(said) if text][:MOST_FINDINGS])

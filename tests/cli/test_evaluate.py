@@ -32,6 +32,21 @@ def test_a_version_is_scored_beside_the_champion_and_both_are_shown(measured: De
     assert "Look 1 on this holdout" in ran.out
 
 
+def test_a_version_that_was_trained_on_the_holdout_is_shown_with_that_beside_its_numbers(measured: Desk) -> None:
+    measured.evaluator.leaks[2] = "Its run logged this holdout as training data."
+    told = " ".join(measured("evaluate", "risk", "2").out.split())
+    assert "Its run logged this holdout as training data. So it is no evidence." in told
+
+
+def test_a_version_that_is_not_scored_yet_does_not_wait_for_the_change_window_to_open(measured: Desk) -> None:
+    shut = "    change_window: {days: mon, from: '00:00', to: '00:01', zone: UTC}\n"
+    path = measured.path
+    path.write_text(SETTINGS.replace("  signed:", f"{shut}  signed:"))
+    assert "waits: The version is not scored" in " ".join(measured("explain", "risk", "2").out.split())
+    measured("evaluate", "risk", "2")
+    assert "waits until" in measured("explain", "risk", "2").out
+
+
 def test_nothing_but_the_evaluation_is_touched(measured: Desk) -> None:
     before = world(measured)
     measured("evaluate", "risk", "2")

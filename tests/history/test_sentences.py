@@ -278,6 +278,13 @@ def test_two_rules_that_miss_the_same_metric_say_so_once() -> None:
     assert told == "churn: version 3 waits: evidence missing: 0 of 1 metrics, needed r2 (No metric `r2`)."
 
 
+def test_a_rule_that_only_repeats_the_reason_of_another_is_not_told() -> None:
+    awaited = {"call": "waits", "reason": "evaluation_awaited"}
+    findings = [awaited | {"rule": "evaluated", "measured": "not begun"}, awaited | {"rule": "slices_hold"}]
+    told = render(Line(0.0, "churn", "verdict", version=3, data={"call": "waits", "findings": findings}))
+    assert told == "churn: version 3 waits: evaluation awaited: not begun."
+
+
 def test_a_tagged_verdict_says_which() -> None:
     data = {"verb": "tag", "call": "loses", "detail": "gain_too_small"}
     told = render(Line(0.0, "churn", "done", version=2, reason="tag_verdict", data=data))

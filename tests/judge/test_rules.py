@@ -821,6 +821,13 @@ ROWS: dict[str, Row] = {
         "not_trained_on",
         ("40.00% of the rows", "≤ 5.00%", "logged this holdout"),
     ),
+    "a version that was trained on this very holdout is invalid, and it is not called unknown": Row(
+        better(leak="Its run logged this holdout as training data.", overlap=None),
+        INVALID,
+        "evaluated_on_training_data",
+        "not_trained_on",
+        ("the holdout itself",),
+    ),
     "what could not be checked about the training data is said": Row(
         better(overlap=None, leak_unknown="Its run logged no training data."),
         WINS,

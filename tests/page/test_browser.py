@@ -189,3 +189,18 @@ def test_the_word_of_a_releases_health_stays_whole_beside_a_long_reason(eye: Eye
     )
     assert lines
     assert set(lines) == {1}
+
+
+def test_the_name_of_a_rule_is_never_broken_within_a_word_by_a_long_bound(eye: Eye) -> None:
+    page = eye.look(eye.site.pages["loser"])
+    lines = page.evaluate(
+        "[...document.querySelectorAll('.findings tbody tr')].flatMap(row => {"
+        " row.querySelector('td[data-label=bound]').textContent = 'mon-thu 09:00 to 16:00 Europe/Amsterdam';"
+        " row.querySelector('td[data-label=why]').textContent = 'It opens at another time. '.repeat(4);"
+        " const words = row.querySelector('th'); const text = words.firstChild;"
+        " return [...words.textContent.matchAll(/\\S+/g)].map(word => { const range = document.createRange();"
+        " range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);"
+        " return range.getClientRects().length; }); })"
+    )
+    assert lines
+    assert set(lines) == {1}

@@ -112,7 +112,7 @@ def test_every_mark_of_a_chart_stands_inside_it_and_a_higher_number_never_stands
     ranked = sorted(measured, key=lambda version: values[version - 1])
     assert all(measured[low] >= measured[high] for low, high in itertools.pairwise(ranked))
     assert 0 < len(drawn.ticks) <= 7
-    assert all(math.isfinite(tick.y) for tick in drawn.ticks)
+    assert all(math.isfinite(tick.y) and 7 * len(tick.text) <= drawn.left - 8 for tick in drawn.ticks)
 
 
 def test_the_champion_is_in_the_chart_however_old_it_is() -> None:

@@ -56,7 +56,8 @@ def backtest(session: Session, model: Model, policy: PolicyFile = None) -> None:
     reigns = f"v{last} would reign" if last is not None else "no version would reign"
     now = f"v{champion} does" if champion is not None else "none does"
     differ = sum(entry.differs for entry in entries)
-    session.out.say(f"By policy {plain(watched.policy.name)} {reigns}, and {now}; {differ} verdicts differ.")
+    differs = "1 verdict differs" if differ == 1 else f"{differ} verdicts differ"
+    session.out.say(f"By policy {plain(watched.policy.name)} {reigns}, and {now}; {differs}.")
 
 
 def _tried(session: Session, watched: Watched, path: Path) -> Watched:

@@ -64,6 +64,7 @@ def not_trained_on(case: Case) -> Finding:
     measured = f"{found.overlap:.2%} of the rows" if found.overlap is not None else "not known"
     bound = f"≤ {case.policy.evaluate.max_overlap:.2%} of the rows"
     if found.leak:
+        measured = measured if found.overlap is not None else "the holdout itself"
         return Finding(rule, Call.INVALID, "evaluated_on_training_data", measured, bound, plain(found.leak, 500))
     return no_objection(rule, measured, bound, plain(found.leak_unknown, 500))
 

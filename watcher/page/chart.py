@@ -10,7 +10,9 @@ from typing import Any
 from watcher.judge.numbers import number
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
-"""Pixels around the field of a chart."""
+"""Pixels around the field of a chart; on the left more where its numbers are long."""
+DIGIT, GAP = 7.5, 10
+"""Pixels of a digit, and between a number and the field."""
 APART = 26
 """Pixels that the number of a version needs beneath the chart."""
 LABELLED = 26
@@ -75,11 +77,13 @@ def chart(versions: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], wid
     def up(value: float) -> float:
         return float(round(TOP + (high - value) / (high - low) * (floor - TOP - 14), 1))
 
-    step = (width - LEFT - RIGHT) / len(shown)
+    ticks = _ticks(low, high)
+    left = max(LEFT, GAP + math.ceil(DIGIT * max(len(text) for _, text in ticks)))
+    step = (width - left - RIGHT) / len(shown)
     every = max(math.ceil(APART / step), 1)
     marks = tuple(
         Mark(
-            x=round(LEFT + step * (index + 0.5), 1),
+            x=round(left + step * (index + 0.5), 1),
             y=up(entry["value"]) if entry["value"] is not None else floor - 4,
             version=entry["version"],
             outcome=str(entry["outcome"]),
@@ -94,9 +98,10 @@ def chart(versions: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], wid
         width,
         height,
         marks,
-        tuple(Rule(up(value), text) for value, text in _ticks(low, high)),
+        tuple(Rule(up(value), text) for value, text in ticks),
         Rule(up(reigning), number(reigning)) if reigning is not None else None,
         tuple(Rule(up(value), f"{name} {number(value)}") for name, value in bounds if low < value < high),
+        left=left,
         base=height - 14,
     )
 

@@ -29,14 +29,16 @@ def score_rows(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def comparison_line(comparison: Comparison) -> str:
-    """What was compared: rows, data, look, confidence, seconds."""
+    """What was compared: rows, data, look, confidence, seconds; and whether the version was trained on it."""
     table = f" (table version {comparison.table_version})" if comparison.table_version is not None else ""
     changed = f" {comparison.changed:.2%} of the answers differ." if comparison.changed is not None else ""
     bounds = f"every bound holds with {100 * comparison.level:.5g} %"
     look = f" Look {comparison.look} on this holdout: {bounds}." if comparison.look else ""
+    trained = plain(f" {comparison.leak} So it is no evidence." if comparison.leak else "", 500)
+    unknown = plain(f" {comparison.leak_unknown}" if comparison.leak_unknown else "", 500)
     return (
         f"Scored on {comparison.rows:,} rows of data {plain(comparison.data[:12])}{table}, in {comparison.seconds:.3g}"
-        f" s.{changed}{look}"
+        f" s.{changed}{look}{trained or unknown}"
     )
 
 
@@ -63,7 +65,8 @@ def bars(scores: Sequence[Scored]) -> list[dict[str, Any]]:
 def _row(score: Scored) -> tuple[str, ...]:
     if score.challenger is None:
         return (_name(score), f"{score.rows:,}", "–", "–", "–", plain(score.why, 300), "")
-    method = score.method + (f", {score.clusters:,} groups" if score.clusters is not None else "")
+    groups = f"{score.clusters:,} groups" if score.clusters is not None else ""
+    method = ", ".join(filter(None, (score.method, groups)))
     return (
         _name(score),
         f"{score.rows:,}",

@@ -120,7 +120,9 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
 def verdict_line(verdict: Verdict) -> str:
     """`loses: The primary metric is …`."""
     known = REASONS.get(verdict.reason)
-    until = f" until {stamp(verdict.until)}" if verdict.until is not None and verdict.call is Call.WAITS else ""
+    # Another rule may wait for another time: what is told is when this reason may end.
+    told = next((finding.until for finding in verdict.findings if finding.reason == verdict.reason), None)
+    until = f" until {stamp(told)}" if told is not None and verdict.call is Call.WAITS else ""
     return f"{verdict.call}{until}: {known.sentence if known else verdict.reason}"
 
 
