@@ -147,18 +147,21 @@ def _read(raw: Path) -> Iterator[pa.RecordBatchReader]:
         raise ModelFailed("it left no answers that can be read") from error
 
 
-def _with_losses(job: Job, truth: Array, answers: Answers, read: Path, table: Path) -> None:
+def _with_losses(job: Job, truth: Array, answers: Answers, spare: Path, table: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
     from evaluation.statistics import BLOCK, NotComparable, losses_of, metric
 
     losses: list[Take] = []
+    read: dict[str, Array] = {}
     schema = answers.columns.schema
     for name in job.metrics:
         known = metric(name)
         try:
-            said = answers.of(known.needs, truth)
+            if known.needs not in read:
+                read[known.needs] = answers.of(known.needs, truth)
+            said = read[known.needs]
             if known.row_loss is None:
                 continue
             told = known.needs == "probability" and len(answers.classes) == _width(said)
@@ -167,10 +170,10 @@ def _with_losses(job: Job, truth: Array, answers: Answers, read: Path, table: Pa
             raise ModelFailed(f"its answers do not suit {name}: {str(error).rstrip('.')}") from error
         schema = schema.append(pa.field(f"loss.{known.name}", pa.float64()))
     at = 0
-    with parquet.ParquetFile(read) as file, parquet.ParquetWriter(table, schema, use_dictionary=False) as writer:
+    with parquet.ParquetFile(spare) as file, parquet.ParquetWriter(table, schema, use_dictionary=False) as writer:
         for batch in file.iter_batches(BLOCK, use_threads=False):
             part = slice(at, at + batch.num_rows)
-            lost = [pa.array(of(part)) for of in losses]
+            lost = [pa.array(loss(part)) for loss in losses]
             writer.write_batch(pa.record_batch([*batch.columns, *lost], schema=schema))
             at = part.stop
 

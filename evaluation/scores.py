@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 CHILD, SPARK_CHILD = (Path(__file__).with_name(name) for name in ("child.py", "spark_child.py"))
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Variables that a model's process gets: none that could hold a secret."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 AT_ONCE = 2
 """Models that are scored side by side."""
 
@@ -193,9 +192,15 @@ def _fed(job: Job, rows: Rows, loading: _Loading) -> str:
 
 
 def _threads(job: Job) -> dict[str, str]:
-    """Each of the models has its part of the processors, each worker of Spark one, and threads that wait do not spin.
+    """Each of the models has all processors, the one that takes longer to its end; each worker of Spark has one.
 
-    Two that each take all of them wait for each other: that cost six times the processor time where it was measured.
+    Threads that wait do not spin, without which two models that each take all processors wait for each other: that cost
+    six times the processor time where it was measured. OpenBLAS cannot be told not to, so there each has its part.
     """
-    mine = "1" if job.master else str(max(len(os.sched_getaffinity(0)) // AT_ONCE, 1))
-    return dict.fromkeys(THREADS, mine) | {"OMP_WAIT_POLICY": "PASSIVE"}
+    count = len(os.sched_getaffinity(0))
+    openmp, openblas = (1, 1) if job.master else (count, max(count // AT_ONCE, 1))
+    return {
+        "OMP_NUM_THREADS": str(openmp),
+        "OPENBLAS_NUM_THREADS": str(openblas),
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }

@@ -107,10 +107,11 @@ def mirror_found(found: Mapping[str, Any]) -> str:
         plain(found.get(name, 0)) for name in ("requests", "errors", "compared", "disagreed", "dropped")
     )
     p95 = found.get("p95_ms")
+    p95 = f"{p95:,.1f}" if isinstance(p95, float) else p95
     parts = [
         f" Until then {_version(found.get('version'))} answered {requests} copies of requests: {errors} failed",
         f"{disagreed} of {compared} answers that were compared differ" if compared != "0" else "",
-        f"the 95th percentile took {_number(p95)} ms" if p95 is not None else "",
+        f"the 95th percentile took {plain(p95)} ms" if p95 is not None else "",
         f"{dropped} more were dropped" if dropped != "0" else "",
     ]
     return f"{', '.join(filter(None, parts))}."
