@@ -188,3 +188,5 @@ def _table(answer: Any, name: str, rows: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    # The answers are whole; what libraries do at their end takes most of a second, and nobody needs it.
+    os._exit(0)
