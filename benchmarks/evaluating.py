@@ -5,28 +5,29 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from benchmarks.bench import Bench, Measured, median_figure, sure
+from benchmarks.bench import Bench, BenchError, Measured, median_figure, sure
 from benchmarks.procfs import anonymous
 from evaluation.bounded import tree
 from evaluation.job import Job, Model, Source
 from evaluation.local import DONE, RUNNING, Local
 
-if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
-
 ROWS, COLUMNS = 1_000_000, 20
 CHUNK = 100_000
-TREES = 200
+NAMES = {"flat": 3, "deep": 6}
+"""The champion and the challenger, and how deep their trees are."""
+FEW_TREES, TREES = 200, 800
+"""What every model's process takes to start weighs more beside models that predict fast."""
 NARROW, CHEAP, MORE = 3, 5, 10
 """Columns and trees where memory is measured, which depends on rows alone, and how many times the rows."""
 EVERY = 0.02
@@ -52,8 +53,8 @@ def holdout(path: Path, count: int, columns: int) -> None:
         writer.close()
 
 
-def saved(folder: Path, name: str, depth: int, columns: int, trees: int) -> ClassifierMixin:
-    """A boosted model of a size as they are in use."""
+def saved(folder: Path, name: str, depth: int, columns: int, trees: int) -> None:
+    """A boosted model."""
     import mlflow.sklearn
     from mlflow.models import infer_signature
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -69,12 +70,26 @@ def saved(folder: Path, name: str, depth: int, columns: int, trees: int) -> Clas
         pip_requirements=["mlflow", "scikit-learn"],
         serialization_format="cloudpickle",
     )
-    return model
 
 
-def alone(models: list[ClassifierMixin], path: Path) -> float:
-    """Seconds that the models' own `predict_proba` takes on all rows, which are read beforehand."""
-    spent = 0.0
+def alone(folder: Path, path: Path) -> float:
+    """Seconds that the models' own `predict_proba` takes on all rows, with all processors and one after the other.
+
+    Their threads do not spin while they wait: else it takes many times as long as soon as anything else runs.
+    """
+    words = [sys.executable, "-m", "benchmarks.evaluating", str(folder), str(path)]
+    environ = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"the models failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}")
+    return float(done.stdout.split()[-1])
+
+
+def predicted(folder: Path, path: Path) -> float:
+    """The same, in this process; rows are read beforehand."""
+    import mlflow.sklearn
+
+    spent, models = 0.0, [mlflow.sklearn.load_model(str(folder / name)) for name in NAMES]
     for batch in parquet.ParquetFile(path).iter_batches(CHUNK):
         frame = batch.to_pandas().drop(columns="y")
         began = time.perf_counter()
@@ -109,8 +124,8 @@ class Peaks:
 
 def evaluated(folder: Path, home: Path, path: Path, count: int) -> tuple[float, Peaks]:
     """Seconds, and the peaks of memory; in a process of its own, as evaluations are, and with nothing known before."""
-    models = [Model("m", number, name, str(folder / name)) for number, name in ((2, "deep"), (1, "flat"))]
-    job = Job(models[0], models[1], Source(str(path)), "y", ("roc_auc", "log_loss"), max_rows=count, timeout=7_200.0)
+    models = [Model("m", number, name, str(folder / name)) for number, name in enumerate(NAMES, 1)]
+    job = Job(models[1], models[0], Source(str(path)), "y", ("roc_auc", "log_loss"), max_rows=count, timeout=7_200.0)
     local = Local(home)
     began = time.perf_counter()
     with Peaks() as peaks:
@@ -123,29 +138,39 @@ def evaluated(folder: Path, home: Path, path: Path, count: int) -> tuple[float, 
 
 
 def run(bench: Bench) -> Measured:
-    """A round: the models' own predictions on all rows, then the evaluation."""
+    """A round: for each pair the models' own predictions on all rows, then the evaluation."""
     folder, count = bench.fresh("evaluating"), bench.of(ROWS, 1_000)
     path = folder / "holdout.parquet"
     holdout(path, count, COLUMNS)
-    trees = bench.of(TREES)
-    models = [saved(folder, "flat", 3, COLUMNS, trees), saved(folder, "deep", 6, COLUMNS, trees)]
-    alone(models, path)
-    rounds = []
+    pairs: dict[int, list[tuple[float, float, float]]] = {bench.of(FEW_TREES): [], bench.of(TREES): []}
+    for trees in pairs:
+        for name, depth in NAMES.items():
+            saved(_pair(folder, trees), name, depth, COLUMNS, trees)
     for _ in range(bench.rounds):
-        own = alone(models, path)
-        subprocess.run(["sync"], check=True)  # noqa: S607 - what was written is out of the way
-        whole, peaks = evaluated(folder, bench.fresh("home"), path, count)
-        rounds.append((whole / own, whole, own))
-        bench.say(f"the models alone {own:.1f} s, the evaluation {whole:.1f} s, each model {peaks.model:.0f} MB")
-    middle = sorted(rounds)[len(rounds) // 2]
-    told = f"{middle[1]:.1f} s against {middle[2]:.1f} s for {count:,} rows of {COLUMNS} columns"
-    return {"evaluating": median_figure([each[0] for each in rounds], told)}
+        for trees, rounds in pairs.items():
+            own = alone(_pair(folder, trees), path)
+            subprocess.run(["sync"], check=True)  # noqa: S607 - what was written is out of the way
+            whole, peaks = evaluated(_pair(folder, trees), bench.fresh("home"), path, count)
+            rounds.append((whole / own, whole, own))
+            bench.say(f"{trees} trees: alone {own:.1f} s, evaluated {whole:.1f} s, each model {peaks.model:.0f} MB")
+    told = "; ".join(_told(trees, rounds) for trees, rounds in reversed(pairs.items()))
+    slow = pairs[bench.of(TREES)]
+    return {"evaluating": median_figure([each[0] for each in slow], f"{told}, {count:,} rows of {COLUMNS} columns")}
+
+
+def _pair(folder: Path, trees: int) -> Path:
+    return folder / str(trees)
+
+
+def _told(trees: int, rounds: list[tuple[float, float, float]]) -> str:
+    times, whole, own = sorted(rounds)[len(rounds) // 2]
+    return f"{trees} trees each: {whole:.1f} s against {own:.1f} s, {times:.2f}×"
 
 
 def run_memory(bench: Bench) -> Measured:
     """A round: the evaluation of a pair that predicts fast, on some rows and on ten times as many."""
     folder, few = bench.fresh("evaluating"), bench.of(ROWS, 1_000)
-    for name, depth in (("flat", 3), ("deep", 6)):
+    for name, depth in NAMES.items():
         saved(folder, name, depth, NARROW, CHEAP)
     peaks: dict[int, list[float]] = {few: [], MORE * few: []}
     for count, found in peaks.items():
@@ -159,3 +184,7 @@ def run_memory(bench: Bench) -> Measured:
     before, after = (statistics.median(found) for found in peaks.values())
     told = f"{after:.0f} MB with {MORE * few:,} rows against {before:.0f} MB with {few:,}"
     return {"evaluating_memory": median_figure(growth, told)}
+
+
+if __name__ == "__main__":
+    print(predicted(*map(Path, sys.argv[1:])))

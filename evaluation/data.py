@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import dataset, fs
 
-BATCH = 16_384
-"""Rows that are in memory at once, of each of a few batches."""
+BATCH, FEWEST, BYTES, WIDTH = 65_536, 1_024, 16 * 2**20, 64
+"""Rows that are in memory at once, of each of a few batches; fewer where they take more bytes than this, and how many
+bytes a value is taken to have whose type does not say so."""
 FORMATS = ("parquet", "csv", "delta", "mlflow")
 MOST_FILES = 10_000
 
@@ -45,8 +46,9 @@ class Rows:
         """All rows in the order of the files. Raises EvaluationFailed where they cannot be read."""
         with _trouble(self.source):
             source = self._dataset()
+            size = _at_once(source.schema)
             for part in _pieces(source):
-                yield from part.to_batches(source.schema, columns, batch_size=BATCH, batch_readahead=2)
+                yield from part.to_batches(source.schema, columns, batch_size=size, batch_readahead=2)
 
     def spread(self, most: int) -> Iterator[pa.RecordBatch]:
         """All rows where there are at most `most`, else that many, evenly spread over all of them."""
@@ -76,6 +78,19 @@ def _pieces(source: dataset.Dataset) -> Iterator[dataset.Fragment]:
     """Row group by row group: a reader of several goes on ahead of a slow model by as much as a gigabyte."""
     for file in source.get_fragments():
         yield from file.split_by_row_group() if hasattr(file, "split_by_row_group") else [file]
+
+
+def _at_once(schema: pa.Schema) -> int:
+    """Rows of a batch: many, which models take less time for, and few where there are many columns."""
+    width = sum(_width(field.type) for field in schema)
+    return max(min(BATCH, int(BYTES / max(width, 1.0))), FEWEST)
+
+
+def _width(kind: pa.DataType) -> float:
+    try:
+        return float(kind.bit_width) / 8
+    except ValueError:
+        return WIDTH
 
 
 def look(source: Source, tracking_uri: str | None) -> Rows:

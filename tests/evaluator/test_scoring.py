@@ -217,6 +217,18 @@ def test_of_a_large_holdout_rows_are_taken_evenly(tmp_path: Path) -> None:
     assert taken.tolist() == pd.read_parquet(holdout())["churned"].iloc[3::4].tolist()
 
 
+def test_of_wide_rows_fewer_are_in_memory_at_once(tmp_path: Path) -> None:
+    import numpy as np
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    wide = pa.table({f"x{place}": np.zeros(8_000) for place in range(500)})
+    parquet.write_table(wide, tmp_path / "wide.parquet")
+    batches = [*look(Source(str(tmp_path / "wide.parquet")), None).batches()]
+    assert sum(batch.num_rows for batch in batches) == 8_000
+    assert max(batch.nbytes for batch in batches) <= 16 * 2**20
+
+
 def used(home: Path, **changes: Any) -> Kept:
     """The rows that a job uses, as they are kept."""
     asked = job(logistic(0), None, **changes)
