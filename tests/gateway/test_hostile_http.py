@@ -300,12 +300,15 @@ def test_a_client_that_does_not_read_is_dropped(endpoint: Endpoint) -> None:
             raise AssertionError("it was allowed to go on for ever")
 
 
-def test_too_many_connections_are_refused_and_later_ones_served(endpoint: Endpoint) -> None:
-    with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(connect(endpoint)) for _ in range(CONNECTIONS + 5)]
-        peers[-1].sendall(WHOLE)
-        assert b"HTTP/1.1 503" in read_all(peers[-1])
-    world.wait_until(lambda: endpoint.ask().status == 200)
+def test_too_many_connections_are_refused_and_later_ones_served(tmp_path: Path) -> None:
+    few = 20
+    with world.running(tmp_path, **LIMITS | {"connections": few, "idle": 600.0, "head_time": 600.0}) as home:
+        patient = Endpoint(home).serving(world.linear())
+        with contextlib.ExitStack() as stack:
+            peers = [stack.enter_context(connect(patient)) for _ in range(few + 5)]
+            peers[-1].sendall(WHOLE)
+            assert b"HTTP/1.1 503" in read_all(peers[-1])
+        world.wait_until(lambda: patient.ask().status == 200)
 
 
 def test_nobody_reaches_the_gateway_or_the_worker_beside_the_protocol(endpoint: Endpoint) -> None:
