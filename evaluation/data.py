@@ -87,8 +87,9 @@ def _at_once(schema: pa.Schema) -> int:
 
 
 def _width(kind: pa.DataType) -> float:
+    """Bytes of a value, and whether it is there."""
     try:
-        return float(kind.bit_width) / 8
+        return (kind.bit_width + 1) / 8
     except ValueError:
         return WIDTH
 
