@@ -178,7 +178,7 @@ def _table(answer: Any, name: str, rows: int) -> dict[str, Any]:
     else:
         whole = answer.to_numpy() if isinstance(answer, pd.Series) else np.asarray(answer)
         arrays = [whole] if whole.ndim == 1 else [*whole.T] if whole.ndim == 2 else []  # noqa: PLR2004 - a table
-    if not arrays:
+    if not arrays or any(array.ndim != 1 for array in arrays):
         raise TypeError(f"the model answered with {type(answer).__name__}, which is neither a column nor a table")
     for array in arrays:
         if len(array) != rows:

@@ -167,7 +167,16 @@ def _table(source: Source) -> Any:
     from deltalake import DeltaTable
 
     local = local_path(source.uri)
-    return DeltaTable(str(local.absolute()) if local is not None else source.uri, version=source.version)
+    place = str(local.absolute()) if local is not None else source.uri
+    try:
+        return DeltaTable(place, version=source.version)
+    except Exception as error:
+        newest = DeltaTable(place).version() if source.version is not None else None
+        if source.version is None or newest is None or newest >= source.version:
+            raise
+        raise EvaluationFailed(
+            f"The table {source.uri} has no version {source.version}, its newest is {newest}: correct data.version."
+        ) from error
 
 
 def _logged(uri: str, tracking_uri: str | None) -> Source:

@@ -22,6 +22,8 @@ NOT_TRAINED_ON = frozenset({"eval", "evaluate", "evaluation", "test", "testing",
 """Contexts of data sets that a run looked at without learning from them; any other counts as training."""
 MOST_TRAINING = 20_000_000
 """Rows of training data that are looked through."""
+MOST_DIGESTED = 100_000
+"""Rows of a holdout whose digest is made as MLflow makes it, which holds all of them in memory."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Leak:
 def leak(job: Job, rows: Rows) -> Leak:
     """Compare the holdout with what the challenger's run logged as training data.
 
-    The same source is a leak, whatever its rows; of other sources the rows are compared, by the columns that both have.
+    The same source is a leak, whatever its rows; of other sources the rows are compared, by the columns that both have,
+    and where they cannot be read MLflow's digest, which depends on the first 10,000 rows and their number.
     Raises EvaluationFailed where the holdout cannot be read.
     """
     run = job.challenger.run_id
@@ -80,19 +83,36 @@ def _one(job: Job, rows: Rows, data_set: Any) -> Leak:
     named = f"data set {str(data_set.name)[:100]!r}"
     source = source_of(data_set)
     if source is None:
-        return Leak(unknown=f"The {named} of its run is no file and no table that could be read again.")
+        return _unread(rows, data_set, f"The {named} of its run is no file and no table that could be read again.")
     if _same_place(source.uri, rows.source.uri):
         return Leak(f"Its run logged this holdout as training data, as {named}.")
     try:
         training = look(source, job.tracking_uri)
         overlap = _overlap(job, rows, training)
     except (EvaluationFailed, Impossible) as error:
-        return Leak(unknown=f"The {named} of its run cannot be read: {error}")
+        return _unread(rows, data_set, f"The {named} of its run cannot be read: {error}")
     if overlap is None:
         return Leak(unknown=f"The {named} of its run has other columns than the holdout, or more rows than are read.")
     if overlap > job.max_overlap:
         return Leak(f"{overlap:.2%} of the holdout's rows are in the {named} that it was trained on.", overlap)
     return Leak(overlap=overlap)
+
+
+def _unread(rows: Rows, data_set: Any, why: str) -> Leak:
+    """What is known of training data that cannot be read: whether MLflow's digest is the holdout's."""
+    digest = str(data_set.digest)
+    if digest and rows.count() <= MOST_DIGESTED and digest == _digest(rows):
+        return Leak(f"Its run logged training data with this holdout's digest, {digest[:32]}.")
+    return Leak(unknown=why)
+
+
+def _digest(rows: Rows) -> str:
+    """The holdout's, as MLflow makes it of a pandas frame."""
+    import mlflow.data
+    import pyarrow as pa
+
+    frame = pa.Table.from_batches(rows.batches(), rows.schema()).to_pandas()
+    return str(mlflow.data.from_pandas(frame).digest)  # type: ignore[attr-defined]
 
 
 def _same_place(one: str, other: str) -> bool:

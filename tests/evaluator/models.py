@@ -32,6 +32,10 @@ def _rubbish(_: Any) -> Any:
     return object()
 
 
+def _scalars(_: Any) -> Any:
+    return {"churned": object()}
+
+
 def _too_few(frame: Any) -> Any:
     return frame["x0"].head(3)
 
@@ -52,7 +56,10 @@ def _loud(frame: Any) -> Any:
     return 1.0 / (1.0 + 2.718281828 ** -frame["x0"])
 
 
-DEEDS = {deed.__name__[1:]: deed for deed in (_crashes, _hangs, _eats, _raises, _rubbish, _too_few, _text, _nan, _loud)}
+DEEDS = {
+    deed.__name__[1:]: deed
+    for deed in (_crashes, _hangs, _eats, _raises, _rubbish, _scalars, _too_few, _text, _nan, _loud)
+}
 
 
 @functools.cache

@@ -21,10 +21,8 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.uri, self._folder = sqlite_registry(folder), folder
 
-    def trained_on(
-        self, rows: Any, *, context: str = "training", as_file: str = "train.parquet", **changes: Any
-    ) -> Job:
-        """A job whose challenger's run logged these rows, or the file of this path, as its data."""
+    def trained_on(self, rows: Any, *, context: str = "training", most: int = 50) -> Job:
+        """A job whose challenger's run logged these rows, or the file of this path, as its data; digested: so many."""
         import mlflow
 
         path = rows if isinstance(rows, Path) else self._folder / "train.parquet"
@@ -32,7 +30,7 @@ class Runs:
             rows.to_parquet(path)
         import pandas as pd
 
-        logged = mlflow.data.from_pandas(pd.read_parquet(path).head(50), source=str(path), name="train")  # type: ignore[attr-defined]
+        logged = mlflow.data.from_pandas(pd.read_parquet(path).head(most), source=str(path), name="train")  # type: ignore[attr-defined]
         from mlflow import MlflowClient
         from mlflow.entities import DatasetInput, InputTag
 
@@ -101,6 +99,18 @@ def test_training_data_that_is_gone_is_said_and_no_leak(runs: Runs) -> None:
     found = said(asked)
     assert found.why == ""
     assert "'train' of its run cannot be read" in found.unknown
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_training_data_that_is_gone_is_a_leak_where_its_digest_is_the_holdouts(runs: Runs, more: int) -> None:
+    import pandas as pd
+
+    rows = pd.concat([pd.read_parquet(holdout()), frame(more, 2)])
+    asked = runs.trained_on(rows, most=len(rows))
+    (runs._folder / "train.parquet").unlink()  # noqa: SLF001 - the world of this test
+    found = said(asked)
+    assert found.why.startswith("Its run logged training data with this holdout's digest, ") is (more == 0)
+    assert ("'train' of its run cannot be read" in found.unknown) is (more == 1)
 
 
 def test_a_version_without_a_run_says_that_nothing_is_known() -> None:

@@ -17,8 +17,9 @@ PROBLEMS = {
     "crashes": "Version 2: it ended by signal 11 (SIGSEGV).",
     "hangs": "Version 2: it was not done after 6 s.",
     "eats": "Version 2: it used more than 900 MB of memory.",
+    "scalars": "Version 2: it could not score the holdout: TypeError: the model answered with dict, which is neither",
     "raises": "Version 2: it could not score the holdout: KeyError: 'bmi'.",
-    "rubbish": "Version 2: it could not score the holdout: ",
+    "rubbish": "Version 2: it could not score the holdout: TypeError: the model answered with",
     "too_few": "Version 2: it could not score the holdout: ValueError: the model answered 3 rows where it was asked",
     "text": "Version 2: its answers do not suit log_loss: The prediction is text",
     "nan": "Version 2: its answer is missing or not finite in 3 of 4,000 rows.",
@@ -26,7 +27,8 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize(
-    "deed", [pytest.param(d, marks=[pytest.mark.long] * (d in ("rubbish", "text"))) for d in sorted(PROBLEMS)]
+    "deed",
+    [pytest.param(d, marks=[pytest.mark.long] * (d in ("rubbish", "scalars", "text"))) for d in sorted(PROBLEMS)],
 )
 def test_a_model_that_misbehaves_is_a_finding_about_that_model(
     deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -851,7 +851,7 @@ ROWS: dict[str, Row] = {
         WINS,
         "beats_champion",
         "slices_hold",
-        ("1 slices", "region=north: 12 rows"),
+        ("1 slice", "region=north: 12 rows"),
     ),
     # guards in each slice
     "a guard is violated in one slice": Row(

@@ -78,7 +78,8 @@ def slices_hold(case: Case) -> Finding:
     if found is None:
         return Finding(rule, Call.WAITS, "evaluation_awaited")
     slices = [score for score in found.scores if score.column]
-    counted = f"{len({(s.column, s.value) for s in slices})} slices"
+    count = len({(s.column, s.value) for s in slices})
+    counted = f"{count} slice{'' if count == 1 else 's'}"
     if case.champion is not None:
         for score in slices:
             if (score.challenger is None) != (score.champion is None):
