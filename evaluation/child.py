@@ -115,7 +115,7 @@ class Scorer:
         frame = batch.to_pandas()
         missing = [name for name in self._columns if name not in frame.columns]
         if missing:
-            raise KeyError(f"the holdout has no column {missing[0]!r}, which the model asks for")
+            raise ValueError(f"the holdout has no column {missing[0]!r} beside its target, and the model asks for it")
         # Where only probabilities are wanted, the first rows show that it answers at all.
         found = {}
         asked = frame if self._columns == [*frame.columns] else frame[self._columns]
@@ -183,7 +183,11 @@ def _table(answer: Any, name: str, rows: int) -> dict[str, Any]:
     for array in arrays:
         if len(array) != rows:
             raise ValueError(f"the model answered {len(array)} rows where it was asked {rows}")
-    return {f"{name}.{place}": pa.array(array, from_pandas=True) for place, array in enumerate(arrays)}
+    try:
+        return {f"{name}.{place}": pa.array(array, from_pandas=True) for place, array in enumerate(arrays)}
+    except pa.ArrowException as error:
+        kinds = ", ".join(dict.fromkeys(str(array.dtype) for array in arrays))
+        raise TypeError(f"the model answered with {kinds}, which is not numbers, text or booleans") from error
 
 
 if __name__ == "__main__":

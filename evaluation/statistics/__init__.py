@@ -4,7 +4,9 @@ Numbers in, numbers out: numpy and scipy, no I/O, no clock; chance only where ro
 
 - `gain` compares two models by one metric and gives `Gain`, or raises `NotComparable` with one sentence.
 - `level` is the confidence to ask of `gain` on the first, second, ... look at one holdout.
-- `METRICS` holds what is known of each metric, by scikit-learn's names, MLflow's and the usual short ones.
+- `METRICS` holds what is known of each metric, by scikit-learn's names, MLflow's and the usual short ones; `metric`
+  also finds those of installed packages.
+- `resampled` makes one of your own comparable.
 - `parts` are the blocks of rows that are worked on at once, so that little is held for each row; what is held lies
   where `lying_in` says.
 - `row_losses` are the losses of one model's rows, where a metric is their mean; `losses_of` gives them by parts.
@@ -12,6 +14,7 @@ Numbers in, numbers out: numpy and scipy, no I/O, no clock; chance only where ro
 docs/statistics.md says what is promised, and how that was measured.
 """
 
+from evaluation.statistics.bootstrap import resampled
 from evaluation.statistics.comparing import gain, losses_of, row_losses
 from evaluation.statistics.looks import level
 from evaluation.statistics.metrics import METRICS, metric
@@ -20,5 +23,6 @@ from evaluation.statistics.values import BLOCK, Gain, Metric, Needs, NotComparab
 
 __all__ = [
     "BLOCK", "METRICS", "Gain", "Metric", "Needs", "NotComparable",
-    "distinct", "empty", "gain", "is_whole", "level", "losses_of", "lying_in", "metric", "parts", "row_losses",
+    "distinct", "empty", "gain", "is_whole", "level", "losses_of", "lying_in", "metric", "parts",
+    "resampled", "row_losses",
 ]  # fmt: skip

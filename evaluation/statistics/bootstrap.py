@@ -16,7 +16,7 @@ MOST_ROWS = 10_000
 
 Array = npt.NDArray[np.generic]
 Measure = Callable[[Array, Array], float]
-"""Coded truth and predictions to the metric; ValueError or NaN where it is not defined on these rows."""
+"""Coded truth and predictions to the metric; any exception or NaN where it is not defined on these rows."""
 
 
 def resampled(measure: Measure) -> Compare:
@@ -38,8 +38,10 @@ def resampled(measure: Measure) -> Compare:
         found = []
         for taken in _draws(rows, units, drawn, np.random.default_rng(seed)):
             try:
-                found.append(measure(truth[taken], after[taken]) - measure(truth[taken], before[taken]))
-            except ValueError:
+                drawn_truth = _signed(truth[taken])
+                gain = measure(drawn_truth, _signed(after[taken])) - measure(drawn_truth, _signed(before[taken]))
+                found.append(float(gain))
+            except Exception:  # noqa: BLE001, S112 - as below; how many there were is told
                 continue
         gains = np.asarray(found)
         gains = gains[np.isfinite(gains)]
@@ -59,10 +61,15 @@ def resampled(measure: Measure) -> Compare:
     return compare
 
 
+def _signed(values: Array) -> Array:
+    """Codes of labels as integers that a measure can subtract; they are kept in a byte."""
+    return values.astype(np.int64, copy=False) if values.dtype.kind == "u" else values
+
+
 def _measured(measure: Measure, truth: Array, prediction: Array) -> float:
     try:
-        value = measure(truth, prediction)
-    except ValueError as error:
+        value = float(measure(_signed(truth), _signed(prediction)))
+    except Exception as error:  # a metric of a package's own may raise anything
         raise NotComparable(f"The metric is not defined on these rows: {error}") from error
     if not np.isfinite(value):
         raise NotComparable("The metric is not a number on these rows: use more rows.")

@@ -13,20 +13,24 @@ import numpy.typing as npt
 from evaluation.statistics import confusion, means
 from evaluation.statistics.bootstrap import resampled
 from evaluation.statistics.means import mean_of, root_mean_of
+from evaluation.statistics.own import own, points
 from evaluation.statistics.proportions import accuracy
 from evaluation.statistics.ranks import area, average_precision, precision_recall_area
 from evaluation.statistics.values import Compare, Metric, Needs, NotComparable, RowLoss
 
 
 def metric(name: str) -> Metric:
-    """The metric of this name. Raises NotComparable where there is none."""
-    if found := METRICS.get(name):
+    """The metric of this name; one of an installed package may not take a name that is known here.
+
+    Raises NotComparable where there is none, or where a package's cannot be used.
+    """
+    if found := METRICS.get(name) or own(name):
         return found
     if (plain := name.removeprefix("neg_")) in METRICS or (plain := plain.removesuffix("_score")) in METRICS:
         near = [plain]
     else:
-        near = difflib.get_close_matches(name, METRICS, 1)
-    remedy = f"did you mean {near[0]}?" if near else f"the known ones are {', '.join(sorted(METRICS))}."
+        near = difflib.get_close_matches(name, [*METRICS, *points()], 1)
+    remedy = f"did you mean {near[0]}?" if near else f"the known ones are {', '.join(sorted([*METRICS, *points()]))}."
     raise NotComparable(f"No metric is called {name!r}: {remedy}")
 
 

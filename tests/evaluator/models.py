@@ -36,6 +36,10 @@ def _scalars(_: Any) -> Any:
     return {"churned": object()}
 
 
+def _complex(frame: Any) -> Any:
+    return frame["x0"].to_numpy() * 1j
+
+
 def _too_few(frame: Any) -> Any:
     return frame["x0"].head(3)
 

@@ -14,6 +14,7 @@ from tests.evaluator.models import does
 from tests.evaluator.world import in_process, job
 
 PROBLEMS = {
+    "complex": "Version 2: it could not score the holdout: TypeError: the model answered with complex128, which is not",
     "crashes": "Version 2: it ended by signal 11 (SIGSEGV).",
     "hangs": "Version 2: it was not done after 6 s.",
     "eats": "Version 2: it used more than 900 MB of memory.",
@@ -28,7 +29,10 @@ PROBLEMS = {
 
 @pytest.mark.parametrize(
     "deed",
-    [pytest.param(d, marks=[pytest.mark.long] * (d in ("rubbish", "scalars", "text"))) for d in sorted(PROBLEMS)],
+    [
+        pytest.param(d, marks=[pytest.mark.long] * (d in ("complex", "rubbish", "scalars", "text")))
+        for d in sorted(PROBLEMS)
+    ],
 )
 def test_a_model_that_misbehaves_is_a_finding_about_that_model(
     deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -190,6 +190,8 @@ def test_a_delta_table_is_read_at_its_version_and_a_newer_one_is_other_data(tmp_
     pinned, newest = (used(tmp_path, data=Source(table, "delta", version)) for version in (0, None))
     assert (pinned.table_version, newest.table_version) == (0, 1)
     assert pinned.identity != newest.identity
+    with pytest.raises(EvaluationFailed, match="has no version 7, its newest is 1: "):
+        used(tmp_path, data=Source(table, "delta", 7))
 
 
 def test_one_row_far_down_makes_other_data(tmp_path: Path) -> None:

@@ -181,9 +181,12 @@ def _measured(document: Document, way: Way, given: Mapping[str, Any], metrics: l
 
 def _better(name: str) -> str | None:
     """Which way a metric that is measured points, None where it is not known: that is another mistake."""
-    from evaluation.statistics import METRICS
+    from evaluation.statistics import NotComparable, metric
 
-    return METRICS[name].better if name in METRICS else None
+    try:
+        return metric(name).better
+    except NotComparable:
+        return None
 
 
 def _listed(given: Mapping[str, Any], key: str) -> list[Any]:

@@ -252,7 +252,7 @@ class Evaluate(Block):
     data: Holdout = Field(description="Rows that no model was trained on.")
     target: Text = Field(description="Column with the truth.")
     metrics: Annotated[list[Text], Field(min_length=1), AfterValidator(_metrics)] = Field(
-        description="What is measured: scikit-learn's names, or MLflow's."
+        description="What is measured: scikit-learn's names, MLflow's, or a package's own."
     )
     slices: list[Slice] = Field(default=[], description="Columns whose values are looked at by themselves.")
     group: Text | None = Field(
