@@ -21,6 +21,7 @@ BATCH, FEWEST, BYTES, WIDTH = 65_536, 1_024, 16 * 2**20, 64
 bytes a value is taken to have whose type does not say so."""
 FORMATS = ("parquet", "csv", "delta", "mlflow")
 MOST_FILES = 10_000
+HOLDOUT = "The holdout"
 
 
 @dataclass(frozen=True)
@@ -31,20 +32,22 @@ class Rows:
     token: str
     """Changes whenever the data may have changed; cheap to ask for."""
     table_version: int | None = None
+    named: str = HOLDOUT
+    """What sentences about them begin with."""
 
     def schema(self) -> pa.Schema:
         """Names and types of the columns."""
-        with _trouble(self.source):
+        with _trouble(self.source, self.named):
             return self._dataset().schema
 
     def count(self) -> int:
         """How many rows there are."""
-        with _trouble(self.source):
+        with _trouble(self.source, self.named):
             return int(self._dataset().count_rows())
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """All rows in the order of the files. Raises EvaluationFailed where they cannot be read."""
-        with _trouble(self.source):
+        with _trouble(self.source, self.named):
             source = self._dataset()
             size = _at_once(source.schema)
             for part in _pieces(source):
@@ -89,23 +92,23 @@ def _at_once(schema: pa.Schema) -> int:
 def _width(kind: pa.DataType) -> float:
     """Bytes of a value, and whether it is there."""
     try:
-        return (kind.bit_width + 1) / 8
+        return float(kind.bit_width + 1) / 8
     except ValueError:
         return WIDTH
 
 
-def look(source: Source, tracking_uri: str | None) -> Rows:
-    """The holdout as it is now, without reading its rows.
+def look(source: Source, tracking_uri: str | None, named: str = HOLDOUT) -> Rows:
+    """The holdout as it is now, or other rows that sentences name so, without reading any.
 
     Raises EvaluationFailed where it is not there, Impossible where it is nothing that can be read.
     """
     source = resolved(source, tracking_uri)
-    with _trouble(source):
+    with _trouble(source, named):
         if source.format == "delta":
             table = _table(source)
             version = int(table.version())
-            return Rows(replace(source, version=version), f"delta {table.metadata().id} {version}", version)
-        return Rows(source, _files_token(source))
+            return Rows(replace(source, version=version), f"delta {table.metadata().id} {version}", version, named)
+        return Rows(source, _files_token(source, named), named=named)
 
 
 def resolved(source: Source, tracking_uri: str | None) -> Source:
@@ -148,18 +151,18 @@ def _place(uri: str) -> tuple[fs.FileSystem, str]:
     return system, path
 
 
-def _files_token(source: Source) -> str:
+def _files_token(source: Source, named: str) -> str:
     """Name, size and time of every file."""
     from pyarrow import fs
 
     system, path = _place(source.uri)
     found = system.get_file_info(path)
     if found.type == fs.FileType.NotFound:
-        raise EvaluationFailed(f"The holdout {source.uri} is not there: correct data.uri, or bring it back.")
+        raise EvaluationFailed(f"{named} {source.uri} is not there: correct its address, or bring it back.")
     files = [found] if found.type == fs.FileType.File else system.get_file_info(fs.FileSelector(path, recursive=True))
     known = sorted((f.path, f.size, f.mtime_ns) for f in files if f.type == fs.FileType.File)
     if len(known) > MOST_FILES:
-        raise Impossible(f"The holdout {source.uri} has {len(known):,} files: at most {MOST_FILES:,} are read.")
+        raise Impossible(f"{named} {source.uri} has {len(known):,} files: at most {MOST_FILES:,} are read.")
     return json.dumps([source.format, known])
 
 
@@ -218,8 +221,8 @@ def source_of(logged: Any) -> Source | None:
 class _trouble:  # noqa: N801 - read as a word
     """Turns what readers raise into one sentence; nothing is known about the rows, and no model is at fault."""
 
-    def __init__(self, source: Source) -> None:
-        self._uri = source.uri
+    def __init__(self, source: Source, named: str) -> None:
+        self._what = f"{named} {source.uri}"
 
     def __enter__(self) -> None:
         return None
@@ -229,4 +232,4 @@ class _trouble:  # noqa: N801 - read as a word
             return
         if isinstance(error, Exception) and not isinstance(error, MemoryError):
             said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-            raise EvaluationFailed(f"The holdout {self._uri} cannot be read: {said}") from error
+            raise EvaluationFailed(f"{self._what} cannot be read: {said}") from error

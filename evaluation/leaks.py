@@ -87,7 +87,7 @@ def _one(job: Job, rows: Rows, data_set: Any) -> Leak:
     if _same_place(source.uri, rows.source.uri):
         return Leak(f"Its run logged this holdout as training data, as {named}.")
     try:
-        training = look(source, job.tracking_uri)
+        training = look(source, job.tracking_uri, "The training data")
         overlap = _overlap(job, rows, training)
     except (EvaluationFailed, Impossible) as error:
         return _unread(rows, data_set, f"The {named} of its run cannot be read: {error}")

@@ -98,7 +98,8 @@ def test_training_data_that_is_gone_is_said_and_no_leak(runs: Runs) -> None:
     (runs._folder / "train.parquet").unlink()  # noqa: SLF001 - the world of this test
     found = said(asked)
     assert found.why == ""
-    assert "'train' of its run cannot be read" in found.unknown
+    assert found.unknown.startswith("The data set 'train' of its run cannot be read: The training data ")
+    assert "holdout" not in found.unknown
 
 
 @pytest.mark.parametrize("more", [0, 1])
