@@ -290,6 +290,10 @@ def test_champion_and_challenger_are_shown_side_by_side_with_their_interval(hous
     page = ask(page_of(house), "/version", model=name, version=2).text
     assert "Side by side on the holdout" in page
     assert "Look 1 on this holdout" in page
+    # On a narrow screen cells of the class `none` are left out: the line of no gain is none of them.
+    assert re.findall(r'<rect class="(\w+)"', page) == ["between", "at", "zero"]
+    kept_whole = re.findall(r'data-label="(\w+)" class="whole">([\d,.+-]+)<', page)
+    assert dict(kept_whole) == {"rows": "10,000", "champion": "0.8", "challenger": "0.79", "gain": "-0.01"}
 
 
 def test_a_version_that_is_gone_from_the_registry_is_still_told_of(house: House) -> None:
