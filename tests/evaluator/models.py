@@ -62,7 +62,7 @@ def _loud(frame: Any) -> Any:
 
 DEEDS = {
     deed.__name__[1:]: deed
-    for deed in (_crashes, _hangs, _eats, _raises, _rubbish, _scalars, _too_few, _text, _nan, _loud)
+    for deed in (_complex, _crashes, _hangs, _eats, _raises, _rubbish, _scalars, _too_few, _text, _nan, _loud)
 }
 
 
