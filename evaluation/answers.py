@@ -170,7 +170,10 @@ def _with_losses(job: Job, truth: Array, answers: Answers, spare: Path, table: P
             raise ModelFailed(f"its answers do not suit {name}: {str(error).rstrip('.')}") from error
         schema = schema.append(pa.field(f"loss.{known.name}", pa.float64()))
     at = 0
-    with parquet.ParquetFile(spare) as file, parquet.ParquetWriter(table, schema, use_dictionary=False) as writer:
+    with (
+        parquet.ParquetFile(spare, pre_buffer=False) as file,
+        parquet.ParquetWriter(table, schema, use_dictionary=False) as writer,
+    ):
         for batch in file.iter_batches(BLOCK, use_threads=False):
             part = slice(at, at + batch.num_rows)
             lost = [pa.array(loss(part)) for loss in losses]

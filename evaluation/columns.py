@@ -54,7 +54,8 @@ class Columns:
 
         from evaluation.statistics import BLOCK
 
-        with parquet.ParquetFile(self._path) as file:
+        # Buffering ahead would hold the whole column in memory until the file is closed.
+        with parquet.ParquetFile(self._path, pre_buffer=False) as file:
             for batch in file.iter_batches(BLOCK, columns=[name], use_threads=False):
                 column = batch.column(0)
                 yield column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
