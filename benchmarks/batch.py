@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from benchmarks import jobs
-from benchmarks.bench import Bench, BenchError, Figure, Measured, median_figure, sure
+from benchmarks.bench import Bench, BenchError, Figure, Measured, median_figure, sure, told_by
 
 ROWS = 20_000_000
 FEWER = 4
@@ -47,11 +46,8 @@ def _largest(rounds: list[float], told: str) -> Figure:
 def _measured(bench: Bench, how: str, table: Path, pointer: Path) -> tuple[float, float]:
     """Seconds from the first row to the last file, and the process's largest resident memory in KiB."""
     out = bench.fresh(how)
-    words = [sys.executable, "-m", "benchmarks.batch", how, str(table), str(pointer), str(out / "made")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchError(f"{how} failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}")
-    seconds, memory, rows = done.stdout.split()[-3:]
+    told = told_by("benchmarks.batch", how, str(table), str(pointer), str(out / "made"))
+    seconds, memory, rows = told.split()[-3:]
     sure(int(rows) > 0, "rows were scored")
     return float(seconds), float(memory)
 

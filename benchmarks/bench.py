@@ -67,6 +67,16 @@ class Bench:
         return made
 
 
+def told_by(module: str, *arguments: str, **environ: str) -> str:
+    """What `python -m MODULE` prints in a process of its own, with these variables too. Raises BenchError."""
+    words = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(words, env=os.environ | environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        raise BenchError(f"{module} {' '.join(arguments[:1])} failed: {why}")
+    return done.stdout
+
+
 def median_figure(rounds: Sequence[float], told: str) -> Figure:
     """The median of one number a round."""
     return Figure(statistics.median(rounds), told, tuple(rounds))

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from benchmarks.bench import Bench, BenchError, Measured, median_figure, sure
+from benchmarks.bench import Bench, Measured, median_figure, sure, told_by
 from benchmarks.procfs import anonymous
 from evaluation.bounded import tree
 from evaluation.job import Job, Model, Source
@@ -77,12 +77,7 @@ def alone(folder: Path, path: Path) -> float:
 
     Their threads do not spin while they wait: else it takes many times as long as soon as anything else runs.
     """
-    words = [sys.executable, "-m", "benchmarks.evaluating", str(folder), str(path)]
-    environ = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchError(f"the models failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}")
-    return float(done.stdout.split()[-1])
+    return float(told_by("benchmarks.evaluating", str(folder), str(path), OMP_WAIT_POLICY="PASSIVE").split()[-1])
 
 
 def predicted(folder: Path, path: Path) -> float:

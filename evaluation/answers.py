@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ class Answers:
 
     columns: Columns
     classes: tuple[Any, ...] = ()
+    _read: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
+    """By need: reading them takes long, and several metrics need the same."""
 
     def _of(self, name: str) -> list[Array]:
         return [self.columns[column] for column in self.columns.names if column.startswith(f"{name}.")]
@@ -85,7 +87,12 @@ class Answers:
         return output[0]
 
     def of(self, needs: str, truth: Array) -> Array:
-        """What a metric needs: `label`, `probability` or `number`."""
+        """What a metric needs: `label`, `probability` or `number`; `truth` is that of these rows."""
+        if needs not in self._read:
+            self._read[needs] = self._made(needs, truth)
+        return self._read[needs]
+
+    def _made(self, needs: str, truth: Array) -> Array:
         if needs == "label":
             return self.label(truth)
         return self.probability() if needs == "probability" else self.number()
@@ -154,14 +161,11 @@ def _with_losses(job: Job, truth: Array, answers: Answers, spare: Path, table: P
     from evaluation.statistics import BLOCK, NotComparable, losses_of, metric
 
     losses: list[Take] = []
-    read: dict[str, Array] = {}
     schema = answers.columns.schema
     for name in job.metrics:
         known = metric(name)
         try:
-            if known.needs not in read:
-                read[known.needs] = answers.of(known.needs, truth)
-            said = read[known.needs]
+            said = answers.of(known.needs, truth)
             if known.row_loss is None:
                 continue
             told = known.needs == "probability" and len(answers.classes) == _width(said)

@@ -33,12 +33,10 @@ def compared(
     groups = columns[job.group] if job.group else None
     slices = [("", "", None, len(truth), 0), *_slices(job, columns)]
     scores: list[dict[str, Any]] = []
-    said: dict[str, tuple[Array, Array | None]] = {}
     for name in job.metrics:
         needs = metric(name).needs
-        if needs not in said:
-            said[needs] = challenger.of(needs, truth), champion.of(needs, truth) if champion is not None else None
-        mine, theirs = said[needs]
+        mine = challenger.of(needs, truth)
+        theirs = champion.of(needs, truth) if champion is not None else None
         classes = _classes(needs, mine, challenger, champion)
         for column, value, rows, count, least in slices:
             about: dict[str, Any] = {"metric": name, "column": column, "value": value}

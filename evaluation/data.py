@@ -174,8 +174,7 @@ def _table(source: Source) -> Any:
     try:
         return DeltaTable(place, version=source.version)
     except Exception as error:
-        newest = DeltaTable(place).version() if source.version is not None else None
-        if source.version is None or newest is None or newest >= source.version:
+        if source.version is None or (newest := DeltaTable(place).version()) >= source.version:
             raise
         raise EvaluationFailed(
             f"The table {source.uri} has no version {source.version}, its newest is {newest}: correct data.version."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from evaluation.data import Rows, local_path, look, source_of
@@ -53,8 +54,9 @@ def leak(job: Job, rows: Rows) -> Leak:
     if not logged:
         return Leak(unknown="Its run logged no training data.")
     worst, unknown = Leak(overlap=None), ""
+    digest = cache(partial(_digest, rows))
     for data_set in logged:
-        found = _one(job, rows, data_set)
+        found = _one(job, rows, data_set, digest)
         if found.why:
             return found
         unknown = unknown or found.unknown
@@ -79,18 +81,18 @@ def _trained_on(run: str, tracking_uri: str | None) -> list[Any] | str:
     ]
 
 
-def _one(job: Job, rows: Rows, data_set: Any) -> Leak:
+def _one(job: Job, rows: Rows, data_set: Any, digest: Callable[[], str | None]) -> Leak:
     named = f"data set {str(data_set.name)[:100]!r}"
     source = source_of(data_set)
     if source is None:
-        return _unread(rows, data_set, f"The {named} of its run is no file and no table that could be read again.")
+        return _unread(digest, data_set, f"The {named} of its run is no file and no table that could be read again.")
     if _same_place(source.uri, rows.source.uri):
         return Leak(f"Its run logged this holdout as training data, as {named}.")
     try:
         training = look(source, job.tracking_uri, "The training data")
         overlap = _overlap(job, rows, training)
     except (EvaluationFailed, Impossible) as error:
-        return _unread(rows, data_set, f"The {named} of its run cannot be read: {error}")
+        return _unread(digest, data_set, f"The {named} of its run cannot be read: {error}")
     if overlap is None:
         return Leak(unknown=f"The {named} of its run has other columns than the holdout, or more rows than are read.")
     if overlap > job.max_overlap:
@@ -98,19 +100,21 @@ def _one(job: Job, rows: Rows, data_set: Any) -> Leak:
     return Leak(overlap=overlap)
 
 
-def _unread(rows: Rows, data_set: Any, why: str) -> Leak:
+def _unread(digest: Callable[[], str | None], data_set: Any, why: str) -> Leak:
     """What is known of training data that cannot be read: whether MLflow's digest is the holdout's."""
-    digest = str(data_set.digest)
-    if digest and rows.count() <= MOST_DIGESTED and digest == _digest(rows):
-        return Leak(f"Its run logged training data with this holdout's digest, {digest[:32]}.")
+    logged = str(data_set.digest)
+    if logged and logged == digest():
+        return Leak(f"Its run logged training data with this holdout's digest, {logged[:32]}.")
     return Leak(unknown=why)
 
 
-def _digest(rows: Rows) -> str:
-    """The holdout's, as MLflow makes it of a pandas frame."""
+def _digest(rows: Rows) -> str | None:
+    """The holdout's, as MLflow makes it of a pandas frame; None of more rows than that is made of."""
     import mlflow.data
     import pyarrow as pa
 
+    if rows.count() > MOST_DIGESTED:
+        return None
     frame = pa.Table.from_batches(rows.batches(), rows.schema()).to_pandas()
     return str(mlflow.data.from_pandas(frame).digest)  # type: ignore[attr-defined]
 

@@ -38,9 +38,8 @@ def resampled(measure: Measure) -> Compare:
         found = []
         for taken in _draws(rows, units, drawn, np.random.default_rng(seed)):
             try:
-                drawn_truth = _signed(truth[taken])
-                gain = measure(drawn_truth, _signed(after[taken])) - measure(drawn_truth, _signed(before[taken]))
-                found.append(float(gain))
+                gain = _number(measure, truth[taken], after[taken]) - _number(measure, truth[taken], before[taken])
+                found.append(gain)
             except Exception:  # noqa: BLE001, S112 - as below; how many there were is told
                 continue
         gains = np.asarray(found)
@@ -61,6 +60,10 @@ def resampled(measure: Measure) -> Compare:
     return compare
 
 
+def _number(measure: Measure, truth: Array, prediction: Array) -> float:
+    return float(measure(_signed(truth), _signed(prediction)))
+
+
 def _signed(values: Array) -> Array:
     """Codes of labels as integers that a measure can subtract; they are kept in a byte."""
     return values.astype(np.int64, copy=False) if values.dtype.kind == "u" else values
@@ -68,7 +71,7 @@ def _signed(values: Array) -> Array:
 
 def _measured(measure: Measure, truth: Array, prediction: Array) -> float:
     try:
-        value = float(measure(_signed(truth), _signed(prediction)))
+        value = _number(measure, truth, prediction)
     except Exception as error:  # a metric of a package's own may raise anything
         raise NotComparable(f"The metric is not defined on these rows: {error}") from error
     if not np.isfinite(value):

@@ -17,8 +17,7 @@ from tests.gateway.world import BODY, Endpoint
 
 pytestmark = pytest.mark.slow
 MIB = 1 << 20
-CONNECTIONS = 200
-LIMITS = {"body": 2 * MIB, "head": 16 * 1024, "stall": 1.5, "head_time": 1.5, "idle": 2.0, "connections": CONNECTIONS}
+LIMITS = {"body": 2 * MIB, "head": 16 * 1024, "stall": 1.5, "head_time": 1.5, "idle": 2.0, "connections": 200}
 POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 WHOLE = POST + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 

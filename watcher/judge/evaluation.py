@@ -61,10 +61,10 @@ def not_trained_on(case: Case) -> Finding:
     found = comparison(case)
     if found is None:
         return Finding(rule, Call.WAITS, "evaluation_awaited")
-    measured = f"{found.overlap:.2%} of the rows" if found.overlap is not None else "not known"
+    unmeasured = "the holdout itself" if found.leak else "not known"
+    measured = f"{found.overlap:.2%} of the rows" if found.overlap is not None else unmeasured
     bound = f"≤ {case.policy.evaluate.max_overlap:.2%} of the rows"
     if found.leak:
-        measured = measured if found.overlap is not None else "the holdout itself"
         return Finding(rule, Call.INVALID, "evaluated_on_training_data", measured, bound, plain(found.leak, 500))
     return no_objection(rule, measured, bound, plain(found.leak_unknown, 500))
 

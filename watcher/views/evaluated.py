@@ -34,11 +34,10 @@ def comparison_line(comparison: Comparison) -> str:
     changed = f" {comparison.changed:.2%} of the answers differ." if comparison.changed is not None else ""
     bounds = f"every bound holds with {100 * comparison.level:.5g} %"
     look = f" Look {comparison.look} on this holdout: {bounds}." if comparison.look else ""
-    trained = plain(f" {comparison.leak} So it is no evidence." if comparison.leak else "", 500)
-    unknown = plain(f" {comparison.leak_unknown}" if comparison.leak_unknown else "", 500)
+    trained = f"{comparison.leak} So it is no evidence." if comparison.leak else comparison.leak_unknown
     return (
         f"Scored on {comparison.rows:,} rows of data {plain(comparison.data[:12])}{table}, in {comparison.seconds:.3g}"
-        f" s.{changed}{look}{trained or unknown}"
+        f" s.{changed}{look}{plain(f' {trained}', 500) if trained else ''}"
     )
 
 
