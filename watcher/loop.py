@@ -15,7 +15,7 @@ from watcher.errors import WatcherError
 from watcher.pause import Pause, last
 from watcher.poll import Poller
 from watcher.reconcile import Loop, Woken
-from watcher.sentences import render
+from watcher.sentences import render, stamp
 from watcher.settings import Poll, Watched
 from watcher.text import plain, secret_values, without_secrets
 
@@ -163,7 +163,8 @@ class LocalLoop:
             telling = trouble.count == 1 and not known
             trouble.told |= telling
         if telling:
-            self.tell(f"{plain(name)}: {trouble.words} (keeps serving, tries again)")
+            since = stamp(trouble.since)
+            self.tell(f"{plain(name)}: {trouble.words} (since {since}; keeps serving, tries again)")
         return pause
 
     def _well(self, kind: str, name: str) -> None:
@@ -171,7 +172,8 @@ class LocalLoop:
             trouble = self._troubles.pop((kind, name), None)
         if trouble is not None and trouble.told:
             lasted = self.clock() - trouble.since
-            self.tell(f"{plain(name)}: works again after {lasted:.0f} s and {trouble.count} failed tries")
+            tries = "1 failed try" if trouble.count == 1 else f"{trouble.count} failed tries"
+            self.tell(f"{plain(name)}: works again after {lasted:.0f} s and {tries}")
 
     def _forget(self, model: str) -> None:
         with self._changed:

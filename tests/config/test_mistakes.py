@@ -54,6 +54,16 @@ NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
         ("owner: me", "ownr: me", "2: ownr: there is no key 'ownr'; did you mean 'owner'?"),
         ("{metric: auc}", "{metrc: auc}", f"{PRIMARY}.metric: the key is missing: name of the metric as it was logged"),
         ("{metric: auc}", "{metric: 5}", f"{PRIMARY}.metric: '5' is not text; put it in quotes"),
+        (
+            "policy: binary",
+            "policy: {primary: auc}",
+            "12: models[0].policy: this is not a text; write one: one of policies",
+        ),
+        (
+            "{metric: auc}",
+            "{metric: }",
+            f"{PRIMARY}.metric: '' is empty; write one: name of the metric as it was logged",
+        ),
         ("{metric: auc}", '{metric: ""}', f"{PRIMARY}.metric: '' is empty; write a value"),
         (
             "{metric: auc}",

@@ -216,9 +216,17 @@ def test_a_server_that_hangs_is_given_up_in_seconds(server: BadServer, monkeypat
     server.hang = threading.Event()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     start = time.monotonic()
-    with pytest.raises(Transient):
+    with pytest.raises(Transient, match="took the request and did not answer in time: look after the server"):
         registry(server.address).read("m")
     assert time.monotonic() - start < 10
+
+
+def test_a_server_with_nothing_but_errors_is_said_with_what_they_are(server: BadServer) -> None:
+    server.status = 503
+    with pytest.raises(
+        Transient, match="answers with nothing but errors, too many 503 error responses: look after the"
+    ):
+        registry(server.address).read("m")
 
 
 def test_a_moment_of_trouble_is_retried_and_a_server_that_asks_for_minutes_is_not_waited_for(

@@ -76,6 +76,9 @@ def _problem(document: Document, detail: ErrorDetails, block: type[BaseModel], i
         return f"{shown} {about.get('error')}"
     if kind in ("int_type", "float_type", "bool_type") and _is_quoted(document.get(*whole)):
         return f"{shown} stands in quotes, which make it text; remove them"
+    if kind == "string_type" and isinstance(document.get(*whole), dict | list | None):
+        what = "is empty" if document.get(*whole) is None else "is not a text"
+        return f"{shown} {what}; write one: {_description(block, inner)}"
     return f"{shown} {_PLAIN.get(kind, 'is not what belongs here')}"
 
 

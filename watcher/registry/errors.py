@@ -139,6 +139,11 @@ def _unreached(error: BaseException, where: str, setting: str) -> str | None:
             return f"no host {address.partition(':')[0]} is known: correct {setting}, or look after the name service"
         if "ConnectTimeout" in _names(found):
             return f"{address} does not answer: start the server, or correct {setting}"
+        if "ReadTimeoutError" in _names(found):
+            return f"{address} took the request and did not answer in time: look after the server"
+        if "ResponseError" in _names(found):
+            # What urllib3 says after its own tries; around it stands a URL so long that this would be cut off.
+            return f"{address} answers with nothing but errors, {scrub(str(found))}: look after the server"
     return None
 
 
