@@ -33,6 +33,17 @@ def test_tick_until_rest_waits_for_what_is_due_soon_and_for_nothing_else(desk: D
     assert desk.now - begun < 10.0
 
 
+@pytest.mark.parametrize("command", [("run", "--once"), ("tick", "--until-rest")])
+def test_rollouts_that_wait_for_a_slot_have_their_turn_before_rest(desk: Desk, command: tuple[str, ...]) -> None:
+    text = desk.path.read_text().replace("match: fraud.*\n    policy: signed", "match: fraud.*\n    policy: binary")
+    desk.path.write_text("limits: {rollouts_at_once: 1}\n" + text)
+    models = ["churn", "fraud.cards", "fraud.loans"]
+    for model in models:
+        desk.train(model=model)
+    assert desk(*command).code == 0
+    assert [desk.registry.read(model).champion for model in models] == [1, 1, 1]
+
+
 def eager(desk: Desk, least: str = "") -> None:
     """Evidence is read again every second, and a version needs a person's approval."""
     text = desk.path.read_text().replace("signature: false}\n  measured", f"signature: false, {APPROVAL}}}\n  measured")

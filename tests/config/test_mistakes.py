@@ -28,6 +28,7 @@ WRITE_TABLE = (
 )
 NO_MIRROR = "needs answers to compare; write mirror: 20 into the rollout, or leave this out"
 TOO_LONG = "a mirror and 2 canary steps of 2400 s each do not fit into the deadline"
+METRIC = "write one: name of the metric as it was logged"
 NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
 
 

@@ -62,6 +62,14 @@ def woken(session: Session, wanted: list[Found[Watched]], most: int, wait: float
     stop = threading.Event()
     with stopping(session.out, stop, stop.set):
         found = each(wanted, lambda watched: _wake(session, watched, most, wait, stop))
+        while not stop.is_set() and (left := _left(session, found, most, wait)):
+            again = each(
+                [entry for entry in wanted if entry.model in left],
+                lambda watched: (
+                    left[watched.name] + _wake(session, watched, most - len(left[watched.name]), wait, stop)
+                ),
+            )
+            found = [*{entry.model: entry for entry in (*found, *again)}.values()]
     now = session.app.clock()
     session.out.give([_json(entry) for entry in found])
     last = {entry.model: entry.answer[-1] for entry in found if entry.answer}
@@ -78,6 +86,21 @@ def woken(session: Session, wanted: list[Found[Watched]], most: int, wait: float
     failing = any(woken.failed or woken.step.reason in FAILING for woken in last.values())
     code = max(worst(session, found), Exit.NO if restless else Exit.OK, Exit.OUT_OF_REACH if failing else Exit.OK)
     return Exit.INTERRUPTED if stop.is_set() else code
+
+
+def _left(session: Session, found: list[Found[list[Woken]]], most: int, wait: float) -> dict[str, list[Woken]]:
+    """Models that something is due for since others went on, with their wake-ups: time went by, or a slot is free."""
+    from watcher.slots import holders
+
+    app = session.app
+
+    def due(last: Woken) -> bool:
+        if last.step.reason == "slots_full":
+            return len(holders(app.ledger)) < app.settings.limits.rollouts_at_once
+        return not at_rest(last, app.clock() + wait)
+
+    going_on = {entry.model: entry.answer for entry in found if entry.answer and len(entry.answer) < most}
+    return {model: woken for model, woken in going_on.items() if due(woken[-1])}
 
 
 def _json(entry: Found[list[Woken]]) -> dict[str, Any]:

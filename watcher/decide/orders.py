@@ -60,7 +60,7 @@ def acknowledge(world: World) -> Decision | None:
         world = world.telling("crowned", f"{champion.number}:{mended.n}", told).remembering(crowned_at=world.now)
         return world.do(Verb.WRITE_CROWN, "crown", version=champion.number, crown=mended)
     if champion.call is Call.UNMET:
-        return world.do(Verb.TAG, "order_retry", version=champion.number, call=None)
+        return world.known(champion).do(Verb.TAG, "order_retry", version=champion.number, call=None)
     ordered = world.next_crown(
         crowned=champion.number,
         previous=_served(world),
@@ -135,7 +135,7 @@ def rejudge(world: World) -> Decision | None:
             )
             return world.do(Verb.WRITE_CROWN, "rejudged", version=version, crown=lowered)
         again = world.remembering(settled=min(world.record.settled, version - 1))
-        return again.do(Verb.TAG, "rejudged", version=version, call=None)
+        return again.known(found).do(Verb.TAG, "rejudged", version=version, call=None)
     return None
 
 

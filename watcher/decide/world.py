@@ -103,6 +103,10 @@ class World:
             return self
         return self.saying(line).remembering(told={**self.record.told, state: text})
 
+    def known(self, version: Version) -> World:
+        """The world that saw the version before: with its verdict gone it is to be judged again, and not new."""
+        return self.remembering(first_seen={**self.record.first_seen, version.identity.key: self.now})
+
     def remembering(self, **changes: Any) -> World:
         record = changed(self.record, **changes)
         return self if record is self.record else replace(self, record=record)
