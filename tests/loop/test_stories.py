@@ -372,6 +372,7 @@ def test_rejudging_works_where_the_watcher_only_advises() -> None:
     world.rest()
     assert world.call(worse) is None
     assert world.lines("verdict")[-1].reason == "beats_champion"
+    assert [line.version for line in world.lines("seen")].count(worse) == 1
 
 
 def test_an_emptied_target_is_healed() -> None:

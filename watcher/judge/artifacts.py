@@ -19,8 +19,8 @@ def above_floor(case: Case) -> Finding:
     champion = case.champion.identity if case.champion else None
     mine = case.version.identity
     if champion and mine.version < champion.version and mine.created_ms <= champion.created_ms:
-        detail = f"It is older than the champion, version {champion.version}."
-        return Finding("above_floor", Call.SUPERSEDED, "older_than_champion", measured, bound, detail)
+        bound = f"newer than version {champion.version}"
+        return Finding("above_floor", Call.SUPERSEDED, "older_than_champion", measured, bound)
     return no_objection("above_floor", measured, bound)
 
 
