@@ -12,6 +12,7 @@ from watcher.act import act
 from watcher.decide import Decision, decide
 from watcher.decide.after import After, Failure, done, failed, under_way
 from watcher.decide.tell import mention
+from watcher.decide.world import World
 from watcher.errors import Conflict, Terminal, Transient, UnderWay
 from watcher.gather import Sources, gather
 from watcher.judge import judge
@@ -45,6 +46,8 @@ class Woken:
     """Whether that step did not have its effect, and is tried again."""
     verdicts: Mapping[int, Verdict] = NOTHING
     """By version number; of a wake-up that got as far as judging and took no step."""
+    unmet: bool = False
+    """Whether the champion is an order that cannot be met; of such a wake-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ class Loop:
             decision = decision if over else self._within_limits(watched, decision, record, now)
             decision = replace(decision, lines=(*lines, *decision.lines))
             if decision.waits:
-                return replace(self._rest(watched, decision, record, stored, over=over), verdicts=verdicts)
+                unmet = World(snapshot, verdicts, now, record).unmet
+                return replace(self._rest(watched, decision, record, stored, over=over), verdicts=verdicts, unmet=unmet)
             if self.clock() + snapshot.lease > began + min(self.deadline, max(DEADLINE, LEASES * snapshot.lease)):
                 return self._rest(watched, self._late(snapshot, decision, record, lines), record, stored)
             until = self.clock() + LEASES * snapshot.lease

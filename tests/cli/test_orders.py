@@ -334,7 +334,14 @@ def test_promote_warns_of_nothing_and_serves_previous_where_the_artifacts_are_go
     desk("promote", "churn", str(gone))
     desk.rest("churn")
     assert desk.serving() == {1: 100}
-    assert "an order that is not met yet" in desk("status", "churn").out
+    told = desk("status", "churn").out
+    assert f"v{gone}, an order that cannot be met, before it v1" in told
+    assert "next        waits. The ordered version cannot be served; every target is back on what it served" in told
+    assert "Move the champion mark to a version that works" in told
+    for command in ("plan", "tick"):
+        assert (
+            desk(command, "churn", "--json").json[0]["next" if command == "tick" else "step"]["reason"] == "order_unmet"
+        )
 
 
 def test_the_crown_of_another_hand_is_no_reason_to_lose_the_order(desk: Desk) -> None:

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WHERE = ("watcher/decide/*.py", "watcher/reconcile.py", "watcher/gather.py", "watcher/registry/marks.py")
+WHERE = (
+    "watcher/decide/*.py",
+    "watcher/reconcile.py",
+    "watcher/gather.py",
+    "watcher/slots.py",
+    "watcher/registry/marks.py",
+)
 LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 CHAINS = frozenset({"CHAIN", "ADVICE"})
 

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
+import pytest
+
 from tests.guards import suite
 from tests.guards.taking import take_out
 from tests.loop.world import Died
@@ -50,7 +52,7 @@ def _one(module: str, ordinal: int, checks: Sequence[suite.Check]) -> dict[str, 
     for name, check in checks:
         try:
             check()
-        except (Exception, Died) as error:  # noqa: BLE001 however it fails, it failed
+        except (Exception, Died, pytest.fail.Exception) as error:  # noqa: BLE001 however it fails, it failed
             said: dict[str, str | None] = {
                 "check": name,
                 "kind": suite.kind(error),

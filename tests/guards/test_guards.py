@@ -10,6 +10,7 @@ import pytest
 
 from tests.guards.find import ROOT, guards, of_source, without
 from tests.guards.reasons import REASONS
+from tests.guards.suite import STORY, kind
 from tests.guards.trying import tried
 from tests.guards.witnesses import spread, unlisted, witnesses
 
@@ -57,6 +58,12 @@ def test_a_guard_taken_out_lets_through_what_it_stopped() -> None:
         "f: or x < 0 in x < 0 or x > 9": [-1, 5, None],
         "f: or x > 9 in x < 0 or x > 9": [None, 5, 10],
     }
+
+
+def test_an_error_that_a_story_waits_for_in_vain_is_no_invariant() -> None:
+    with pytest.raises(pytest.fail.Exception) as missed, pytest.raises(KeyError):
+        pass
+    assert kind(missed.value) == STORY
 
 
 def test_no_reason_is_kept_for_a_guard_that_is_not_there_any_more() -> None:

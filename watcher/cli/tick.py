@@ -76,7 +76,7 @@ def woken(session: Session, wanted: list[Found[Watched]], most: int, wait: float
     restless = [model for model, woken in last.items() if rest and woken.acted and not stop.is_set()]
     for model, woken in last.items():
         if not woken.acted:
-            step = awaited(woken.step, woken.verdicts)
+            step = awaited(woken.step, woken.verdicts, unmet=woken.unmet)
             session.out.say(step_line(model, step))
             lines_of(session, step_notes(step, woken.again, now))
     for model in restless:
@@ -107,7 +107,7 @@ def _json(entry: Found[list[Woken]]) -> dict[str, Any]:
     if entry.answer is None:
         return {"model": entry.model, "error": str(entry.error)}
     last = entry.answer[-1] if entry.answer else None
-    following = None if last is None or last.acted else awaited(last.step, last.verdicts)
+    following = None if last is None or last.acted else awaited(last.step, last.verdicts, unmet=last.unmet)
     return {
         "model": entry.model,
         "steps": [step_json(woken.step, None) for woken in entry.answer if woken.acted],

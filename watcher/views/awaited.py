@@ -17,8 +17,10 @@ FAILING = frozenset({"backoff", "target_unseen", "target_refuses"})
 """Waits for something that does not work, or says no."""
 
 
-def awaited(step: Step, verdicts: Mapping[int, Verdict]) -> Step:
-    """Where the loop itself has nothing to do, what the newest version that waits is waiting for."""
+def awaited(step: Step, verdicts: Mapping[int, Verdict], *, unmet: bool) -> Step:
+    """Where the loop has nothing to do, the order that cannot be met, or what the newest version that waits awaits."""
+    if step.reason == "nothing_to_do" and unmet:
+        return Step(Verb.WAIT, reason="order_unmet")
     waiting = _waiting(verdicts)
     if step.reason != "nothing_to_do" or not waiting:
         return step

@@ -42,7 +42,7 @@ def record_of(app: App, model: str) -> Record:
 
 def planned(app: App, watched: Watched) -> Planned:
     """Gather, judge and decide, and change nothing. Raises Transient where registry or ledger are out of reach."""
-    from watcher.decide import Decision
+    from watcher.decide.world import Decision, World
     from watcher.slots import holders
 
     now, record = app.clock(), record_of(app, watched.name)
@@ -58,7 +58,8 @@ def planned(app: App, watched: Watched) -> Planned:
         if watched.name not in held and len(held) >= app.settings.limits.rollouts_at_once:
             waits = Step(Verb.WAIT, version=decision.step.version, reason="slots_full", detail=", ".join(held))
             decision = replace(decision, step=waits)
-    return Planned(snapshot, replace(decision, step=awaited(decision.step, verdicts)), verdicts, now)
+    step = awaited(decision.step, verdicts, unmet=World(snapshot, verdicts, now, record).unmet)
+    return Planned(snapshot, replace(decision, step=step), verdicts, now)
 
 
 def step_json(step: Step, again: float | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from watcher.record import left_behind
 from watcher.text import plain
-from watcher.values import Marks
+from watcher.values import Call, Marks
 from watcher.views.show import Planned, rollout_json, step_json, target_json
 
 
@@ -42,14 +42,16 @@ def left_of(plan: Planned) -> Mapping[str, Mapping[str, int]]:
 
 def champion_line(plan: Planned) -> str:
     """`v12, an order that is not met yet, before it v11`."""
-    marks = plan.snapshot.marks
+    marks, champion = plan.snapshot.marks, plan.snapshot.champion
     if not marks.exists:
         return "none: the registry has no such model"
     if marks.champion is None:
         return "none"
-    gone = "" if plan.snapshot.champion else ", which does not exist"
+    gone = "" if champion else ", which does not exist"
     previous = f", before it v{marks.crown.previous}" if marks.crown and marks.crown.previous else ""
     unmet = ", an order that is not met yet" if marks.crown and not marks.crown.met else ""
+    if unmet and champion and champion.call is Call.UNMET:
+        unmet = ", an order that cannot be met"
     return f"v{marks.champion}{gone}{unmet}{previous}"
 
 
