@@ -131,7 +131,7 @@ NO_LIST = "is not a list; write [ ... ] or lines that begin with '-'"
         (
             'registry: {uri: "http://127.0.0.1:5000"}',
             "registry: here",
-            "3: registry: 'here' is not a mapping of keys to values",
+            "3: registry: 'here' is not a mapping of keys to values; the keys are uri, tracking_uri, marks",
         ),
         ("  - name: churn", "  - mode: deploy", "11: models[0]: write a name or a match"),
         (

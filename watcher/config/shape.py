@@ -79,6 +79,8 @@ def _problem(document: Document, detail: ErrorDetails, block: type[BaseModel], i
     if kind == "string_type" and isinstance(document.get(*whole), dict | list | None):
         what = "is empty" if document.get(*whole) is None else "is not a text"
         return f"{shown} {what}; write one: {_description(block, inner)}"
+    if kind == "model_type" and (keys := _keys(block, inner)):
+        return f"{shown} {_PLAIN[kind]}; the keys are {', '.join(keys)}"
     return f"{shown} {_PLAIN.get(kind, 'is not what belongs here')}"
 
 
