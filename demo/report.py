@@ -92,10 +92,10 @@ def show(screen: Screen, report: dict[str, Any], promises: Sequence[Promise]) ->
     for version, waited in report["seconds_from_order_to_answer"].items():
         screen.say(f"From the wake-up that saw the order to the first answer of version {version}: {waited:.1f} s.")
     flawed = report[f"requests_failed_v{FLAWED}"]
+    apart = f"; {flawed} more were failed by version {FLAWED} itself" if flawed else ""
     screen.say(
-        f"{report['requests_sent']:,} requests sent, {report['requests_failed']} failed; {flawed} more were failed by"
-        f" version {FLAWED} itself. The longest answer took {report['longest_answer_ms']:.0f} ms,"
-        f" the whole {report['seconds']:.0f} s.",
+        f"{report['requests_sent']:,} requests sent, {report['requests_failed']} failed{apart}."
+        f" The longest answer took {report['longest_answer_ms']:.0f} ms, the whole {report['seconds']:.0f} s.",
         RED if report["requests_failed"] else GREEN,
     )
     rows = report["rows"]

@@ -155,6 +155,11 @@ class Conduct:
             again = number == marks.champion or (crown.floor < number and crown.displaced != number)
             assert again, f"v{number} is to be judged again, and cannot win under {crown}"
 
+    def nominating(self, number: int) -> None:
+        """No more models are rolled out at once than the limit says."""
+        held, most = holders(self._world.ledger), self._world.limits.rollouts_at_once
+        assert len(held) <= most or not self.strict, f"v{number} is nominated, and {held} have the {most} slots"
+
     def scoring(self, asked: Evaluation) -> None:
         """One evaluation of a model at a time, and none twice."""
         evaluator, version = self._world.evaluator, asked.challenger

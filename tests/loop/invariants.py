@@ -162,6 +162,7 @@ class Invariants:
             return
         floor = now.crown.floor if now.crown else 0
         assert version > floor, f"v{version} is nominated, the floor is {floor}"
+        self.conduct.nominating(version)
         assert self._call(version) is None, f"v{version} is nominated once more"
         crown = now.crown or Crown()
         assert self.world.mode == "deploy", f"v{version} is nominated, and only advice is asked for"
