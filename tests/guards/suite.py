@@ -58,8 +58,8 @@ MOMENTS = (0, 5, 9, 13, 18)
 """Wake-ups before a trouble comes."""
 UNDER = 30
 """Wake-ups while it lasts."""
-SLOWEST = 600
-"""Wake-ups in which everything is at rest again: two rollouts on slow targets take 441, most of them looks."""
+MOST, SLOWEST = 400, 600
+"""Wake-ups in which everything is at rest again; two rollouts on slow targets take 441, most of them looks."""
 
 EVERYWHEN = ("a hold, and it fails", "a target has another owner")
 """Troubles that meet every phase of the stories of one update."""
@@ -326,7 +326,7 @@ def _go_on(world: World, loop: Loop, wakes: int) -> None:
 def _come_to_rest(world: World, invariants: Invariants, loop: Loop | None = None) -> None:
     loop = loop or world.worker()
     for _ in range(2):
-        world.rest(loop, SLOWEST)
+        world.rest(loop, SLOWEST if world.deployer.shift_seconds else MOST)
         world.now += max(world.rollout.keep_warm, LONGEST_PAUSE) + 1.0
     world.rest(loop)
     if world.wake(loop).step.reason == "nothing_to_do":
