@@ -6,9 +6,11 @@ model is looked at again, in seconds from the start; what the history says of it
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.guards.troubles import TROUBLES, Trouble
 from tests.loop.test_crashes import ONE, SEVERAL, STORIES
@@ -77,21 +79,35 @@ class Transcript:
         return f"{moment - self._began:.2f}"
 
 
-def transcripts() -> Iterator[str]:
-    """Every story by itself on several targets, then with each trouble on one."""
-    for story in sorted(STORIES):
-        alone = Transcript(story, SEVERAL)
+NAMES = (*sorted(STORIES), *TROUBLES)
+"""The sections of the file: every story by itself on several targets, then with each trouble on one."""
+
+
+def transcript(name: str) -> list[str]:
+    """The lines of one section."""
+    if name in STORIES:
+        alone = Transcript(name, SEVERAL)
         alone.go_on(MOST)
-        yield from (f"# {story}", *alone.text, "")
-    for name, trouble in TROUBLES.items():
-        disturbed = Transcript("updated", ONE)
-        disturbed.trouble(name, trouble)
-        yield from (f"# {name}", *disturbed.text, "")
+        return alone.text
+    disturbed = Transcript("updated", ONE)
+    disturbed.trouble(name, TROUBLES[name])
+    return disturbed.text
 
 
-def test_what_is_done_and_told_is_what_is_written_down() -> None:
-    assert list(transcripts()) == FILE.read_text().splitlines()
+def written() -> dict[str, list[str]]:
+    """What the file holds of each section."""
+    _, *sections = re.split("^# ", FILE.read_text(), flags=re.MULTILINE)
+    return {name: lines for name, *lines in (section.rstrip("\n").split("\n") for section in sections)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_done_and_told_is_what_is_written_down(name: str) -> None:
+    assert transcript(name) == written()[name]
+
+
+def test_no_more_is_written_down_than_is_told() -> None:
+    assert tuple(written()) == NAMES
 
 
 if __name__ == "__main__":
-    FILE.write_text("\n".join(transcripts()) + "\n")
+    FILE.write_text("\n".join("\n".join((f"# {name}", *transcript(name), "")) for name in NAMES) + "\n")
