@@ -1,14 +1,17 @@
 """What the loop does and tells when something goes wrong: `transcripts.txt`, so that a change shows in a review.
 
 `python -m tests.loop.test_transcripts` writes it again. Each step and wait stands there with when it came and when the
-model is looked at again, in seconds from the start; what the history says of it stands below.
+model is looked at again, in seconds from the start; what the history says of it stands below. Where a trouble is over,
+and at the end, stands what the ledger remembers.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from tests.loop.test_crashes import ONE, SEVERAL, STORIES
 from tests.loop.world import LASTING, MODEL, World
 from watcher.errors import Transient
 from watcher.ports import Line
+from watcher.record import Record
 from watcher.sentences import render
 from watcher.values import Target
 
@@ -26,6 +30,8 @@ MOMENTS = (0, 2, 5, 9)
 DURING = 20
 """Wake-ups while it lasts."""
 MOST = 200
+DAY = 86_400.0
+"""Seconds; what is later than that is a time, and no length of one."""
 PAUSE = 5.0
 """Seconds after a wake-up that could not be ended."""
 
@@ -67,9 +73,23 @@ class Transcript:
         self.text.clear()
         trouble.strike(self.world)
         self.go_on(DURING)
-        self.text.append("-- no more --")
+        self.text += ["-- no more --", self.remembered()]
         trouble.lift(self.world)
         self.go_on(MOST)
+
+    def remembered(self) -> str:
+        """What the ledger keeps of the model beyond what a new one holds."""
+        stored = self.world.ledger.load(MODEL)
+        body = stored.body if stored else {}
+        new = Record(0.0).to_json()
+        kept = {name: self._since(value) for name, value in body.items() if value != new.get(name)}
+        return "  remembers " + json.dumps(kept, sort_keys=True)
+
+    def _since(self, value: Any) -> Any:
+        """The value with its times in seconds from the start."""
+        if isinstance(value, dict):
+            return {name: self._since(item) for name, item in value.items()}
+        return round(value - self._began, 2) if isinstance(value, float) and value > DAY else value
 
     @staticmethod
     def _read(line: Line) -> str:
@@ -88,10 +108,10 @@ def transcript(name: str) -> list[str]:
     if name in STORIES:
         alone = Transcript(name, SEVERAL)
         alone.go_on(MOST)
-        return alone.text
+        return [*alone.text, alone.remembered()]
     disturbed = Transcript("updated", ONE)
     disturbed.trouble(name, TROUBLES[name])
-    return disturbed.text
+    return [*disturbed.text, disturbed.remembered()]
 
 
 def written() -> dict[str, list[str]]:
