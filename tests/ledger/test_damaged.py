@@ -225,7 +225,7 @@ def test_who_comes_too_late_to_the_damage_leaves_the_new_file_alone(
 def test_a_file_that_cannot_be_moved_aside_stays_and_is_tried_again_in_a_minute(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(place: Path) -> Path:
+    def refuse(_: Path) -> Path:
         raise OSError("not permitted")
 
     ledger = SqliteLedger(path)

@@ -46,12 +46,11 @@ def environment_fits(case: Case) -> Finding:
             detail = f"Target `{plain(target.name, 100)}` has another Python than the version was made with."
             measured, bound = f"Python {plain(needed, 40)}", f"Python {plain(there, 40)}"
             return Finding(rule, Call.INVALID, "python_differs", measured, bound, detail)
-        packages = environment.get("packages")
-        if isinstance(packages, Mapping) and packages:
-            if unmet := _unmet(case.known.requirements, packages, str(there or needed or "")):
-                line, found = unmet
-                detail = f"Target `{plain(target.name, 100)}` does not meet `{plain(line)}`."
-                return Finding(rule, Call.INVALID, "requirement_not_met", found, plain(line), detail)
+        unmet = _unmet(case.known.requirements, environment.get("packages"), str(there or needed or ""))
+        if unmet is not None:
+            line, found = unmet
+            detail = f"Target `{plain(target.name, 100)}` does not meet `{plain(line)}`."
+            return Finding(rule, Call.INVALID, "requirement_not_met", found, plain(line), detail)
     unchecked = "" if case.known.requirements else "The version names no requirements."
     return no_objection(rule, detail=unchecked)
 
@@ -65,8 +64,10 @@ def _minor(python: str) -> tuple[str, ...]:
     return tuple(python.strip().split(".")[:2])
 
 
-def _unmet(lines: tuple[str, ...], packages: Mapping[str, Any], python: str) -> tuple[str, str] | None:
-    """The first requirement that is not met, with what is there instead."""
+def _unmet(lines: tuple[str, ...], packages: object, python: str) -> tuple[str, str] | None:
+    """The first requirement that is not met, with what is there instead; none where no packages are named."""
+    if not isinstance(packages, Mapping) or not packages:
+        return None
     there = {canonicalize_name(str(name)): version for name, version in packages.items()}
     markers = MARKERS | ({"python_version": ".".join(_minor(python)), "python_full_version": python} if python else {})
     for line in lines:
