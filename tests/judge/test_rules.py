@@ -219,6 +219,9 @@ ROWS: dict[str, Row] = {
         "signature_accepts",
         ("no signature",),
     ),
+    "a first version with a signature has nothing to be compared with": Row(
+        first(), WINS, "first_version", "signature_accepts", ("has no champion",)
+    ),
     "a new required field is invalid and named": Row(
         inputs(*SIGNATURE.inputs, Column("region", "string")),
         INVALID,
@@ -470,6 +473,15 @@ ROWS: dict[str, Row] = {
         ),
         WINS,
         "beats_champion",
+        "environment_fits",
+    ),
+    "a requirement of some Python only is read with the version's where the target names none": Row(
+        World(
+            known=evidence(3, {"auc": 0.85}, requirements=("numpy==2.3.0 ; python_version < '3.10'",), python="3.9.1"),
+            targets=(target(environment={"packages": {"numpy": "1"}}),),
+        ),
+        INVALID,
+        "requirement_not_met",
         "environment_fits",
     ),
     "a package of any version meets a requirement without one": Row(
@@ -771,6 +783,20 @@ ROWS: dict[str, Row] = {
     "a first version wins by its floors alone": Row(
         first(policy=Policy(AUC, floors={"auc": 0.8})), WINS, "first_version", "primary_gains", ("has no champion",)
     ),
+    "a first version has no drop that a guard could see": Row(
+        first(policy=Policy(AUC, guards=(Guard("auc", 0.01),))),
+        WINS,
+        "first_version",
+        "guards_hold",
+        ("has no champion",),
+    ),
+    "a version within all bounds is shown with each": Row(
+        World(Policy(AUC, floors={"auc": 0.8}, ceilings={"auc": 0.9})),
+        WINS,
+        "beats_champion",
+        "within_bounds",
+        ("auc 0.85, auc 0.85 | ≥ 0.8, ≤ 0.9",),
+    ),
     # old_enough
     "a version that is too young waits until it is old enough": Row(
         World(
@@ -918,6 +944,17 @@ ROWS: dict[str, Row] = {
         "slices_hold",
         ("1 slice", "region=north: 12 rows"),
     ),
+    "all slices of too few rows are said": Row(
+        found(
+            score(0.84, 0.85),
+            north(None, None, why="12 rows"),
+            replace(north(None, None, why="9 rows"), value="south"),
+        ),
+        WINS,
+        "beats_champion",
+        "slices_hold",
+        ("2 slices", "region=north: 12 rows; region=south: 9 rows"),
+    ),
     # guards in each slice
     "a guard is violated in one slice": Row(
         found(score(0.84, 0.85), north(0.80, 0.77), policy=EACH),
@@ -1053,6 +1090,13 @@ ROWS: dict[str, Row] = {
     ),
     "a first version needs its floor on the holdout and no gain": Row(
         without_champion(), WINS, "first_version", "within_bounds", ("roc_auc 0.85",)
+    ),
+    "a floor waits for what is to be measured": Row(
+        at(Progress.ABSENT, policy=replace(MEASURED, floors={"roc_auc": 0.9})),
+        WAITS,
+        "evaluation_awaited",
+        "within_bounds",
+        ("`roc_auc` is not scored yet",),
     ),
     "a floor is held by what was measured": Row(
         better(policy=replace(MEASURED, floors={"roc_auc": 0.9})), LOSES, "metric_below_floor", "within_bounds"
