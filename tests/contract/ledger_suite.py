@@ -141,9 +141,9 @@ class LedgerSuite:
         assert ledger.history()[0].data == {"list": [1]}
 
     def test_a_save_with_an_old_revision_changes_nothing(self, ledger: WipeableLedger) -> None:
-        first = ledger.save("churn", {"n": 1}, None)
+        first = ledger.save("churn", {"n": 1}, None, due=9.0)
         second = ledger.save("churn", {"n": 2}, first, due=5.0)
-        with pytest.raises(Conflict):
+        with pytest.raises(Conflict, match=r"^ledger: 'churn' was written by somebody else in the meantime$"):
             ledger.save("churn", {"n": 3}, first, [Line(1.0, "churn", "seen")], due=1.0)
         stored = ledger.load("churn")
         assert stored is not None

@@ -10,7 +10,7 @@ from tests.judge.world import HOUR, NOW, World, evidence, first, version
 from watcher.errors import UserError
 from watcher.judge import explain, judge
 from watcher.record import Record
-from watcher.values import Artifacts, Call, Crown, Gone, Marks
+from watcher.values import Artifacts, Call, Crown, Gone, Marks, Verdict
 
 CALLED = [call for call in Call if call is not Call.WAITS]
 
@@ -53,7 +53,7 @@ LOST = {
 def test_nothing_is_judged_while(world: World, reason: str) -> None:
     assert judge(world.snapshot(), NOW) == {}
     verdict = explain(world.snapshot(), 3, NOW)
-    assert (verdict.call, verdict.reason, verdict.findings) == (Call.WAITS, reason, ())
+    assert verdict == Verdict(version(3).identity, Call.WAITS, reason)
 
 
 def test_nothing_is_judged_while_the_crown_cannot_be_read() -> None:
@@ -74,8 +74,9 @@ def test_a_champion_that_a_person_set_before_watching_began_is_compared_with() -
 
 @pytest.mark.parametrize("call", CALLED)
 def test_a_called_version_can_be_explained(call: Call) -> None:
-    verdict = explain(World(candidate=version(3, call=call)).snapshot(), 3, NOW)
-    assert verdict == judge(World().snapshot(), NOW)[3]
+    young = World(replace(World().policy, min_age=NOW))
+    verdict = explain(replace(young, candidate=version(3, call=call)).snapshot(), 3, NOW)
+    assert verdict == judge(young.snapshot(), NOW)[3]
 
 
 def test_the_champion_is_explained_by_comparison_with_itself() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.judge.gates import duration
 from watcher.judge.numbers import Change, number
 from watcher.policy import Better
 
@@ -77,3 +78,20 @@ def test_a_guard_with_an_amount_that_is_not_a_number_holds_nothing_back_by_mista
 )
 def test_a_number_is_written_to_be_read(value: float, beside: float | None, text: str) -> None:
     assert number(value, beside) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5.0, "0s"),
+        (0.9, "0s"),
+        (1.0, "1s"),
+        (59.9, "59s"),
+        (3_600.0, "1h"),
+        (12_000.0, "3h 20m"),
+        (187_200.0, "2d 4h"),
+        (90_061.0, "1d 1h"),
+    ],
+)
+def test_a_duration_is_written_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

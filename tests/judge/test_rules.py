@@ -219,6 +219,9 @@ ROWS: dict[str, Row] = {
         "signature_accepts",
         ("no signature",),
     ),
+    "a first version with a signature has nothing to be compared with": Row(
+        first(), WINS, "first_version", "signature_accepts", ("has no champion",)
+    ),
     "a new required field is invalid and named": Row(
         inputs(*SIGNATURE.inputs, Column("region", "string")),
         INVALID,
@@ -267,6 +270,23 @@ ROWS: dict[str, Row] = {
         "input_refused",
         "signature_accepts",
         ("`f0`", "`f2`", "And 6 more."),
+    ),
+    "three broken fields are all that is told": Row(
+        inputs(*(Column(f"f{i}", "long") for i in range(3))),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("`f0`", "`f2`"),
+    ),
+    "fields that get names are invalid": Row(
+        World(
+            known=evidence(3, {"auc": 0.85}),
+            champion_known=evidence(2, {"auc": 0.84}, signature=Signature((Column(None, "double"),))),
+        ),
+        INVALID,
+        "input_refused",
+        "signature_accepts",
+        ("were not",),
     ),
     "fields that lose their names are invalid": Row(
         inputs(Column(None, "long"), Column(None, "double")),
@@ -327,6 +347,20 @@ ROWS: dict[str, Row] = {
     ),
     "an output that gets a name is invalid": Row(
         outputs(Column("p", "double")), INVALID, "output_changed", "signature_accepts", ("named now",)
+    ),
+    "outputs that lose their names are invalid": Row(
+        named_outputs(Column(None, "string"), Column(None, "double")),
+        INVALID,
+        "output_changed",
+        "signature_accepts",
+        ("were named",),
+    ),
+    "an unnamed output more is invalid": Row(
+        outputs(Column(None, "double"), Column(None, "string")),
+        INVALID,
+        "output_changed",
+        "signature_accepts",
+        ("(double, string)",),
     ),
     "a named output that is gone is invalid": Row(
         named_outputs(Column("score", "double")), INVALID, "output_changed", "signature_accepts", ("`label` is gone",)
@@ -418,6 +452,46 @@ ROWS: dict[str, Row] = {
         WINS,
         "beats_champion",
         "environment_fits",
+    ),
+    "a requirement after one that is for other machines, and after a comment, is checked too": Row(
+        served({"packages": {"numpy": "2.3.0"}}, "# frozen", "pywin32==311 ; sys_platform == 'win32'", "numpy==2.2.0"),
+        INVALID,
+        "requirement_not_met",
+        "environment_fits",
+        ("numpy 2.3.0",),
+    ),
+    "a requirement of some Python only is checked with the target's": Row(
+        served({"python": "3.11.9", "packages": {"numpy": "1"}}, "numpy==2.3.0 ; python_full_version >= '3.11.5'"),
+        INVALID,
+        "requirement_not_met",
+        "environment_fits",
+    ),
+    "a requirement of some Python only is read with a common one where none is known": Row(
+        World(
+            known=evidence(3, {"auc": 0.85}, requirements=("numpy==2.3.0 ; python_version < '3.9'",), python=""),
+            targets=(target(environment={"packages": {"numpy": "1"}}),),
+        ),
+        WINS,
+        "beats_champion",
+        "environment_fits",
+    ),
+    "a requirement of some Python only is read with the version's where the target names none": Row(
+        World(
+            known=evidence(3, {"auc": 0.85}, requirements=("numpy==2.3.0 ; python_version < '3.10'",), python="3.9.1"),
+            targets=(target(environment={"packages": {"numpy": "1"}}),),
+        ),
+        INVALID,
+        "requirement_not_met",
+        "environment_fits",
+    ),
+    "a package of any version meets a requirement without one": Row(
+        served({"packages": {"own": "of today"}}, "own"), WINS, "beats_champion", "environment_fits"
+    ),
+    "a package whose version cannot be read meets no other": Row(
+        served({"packages": {"own": "of today"}}, "own>=1"), INVALID, "requirement_not_met", "environment_fits"
+    ),
+    "a package before its release meets a requirement of less": Row(
+        served({"packages": {"numpy": "2.3.0rc1"}}, "numpy>=2.2"), WINS, "beats_champion", "environment_fits"
     ),
     "a requirement that nobody can check is invalid where packages are fixed": Row(
         served({"packages": {"numpy": "2.3.0"}}, "git+https://example.org/own.git"),
@@ -709,6 +783,20 @@ ROWS: dict[str, Row] = {
     "a first version wins by its floors alone": Row(
         first(policy=Policy(AUC, floors={"auc": 0.8})), WINS, "first_version", "primary_gains", ("has no champion",)
     ),
+    "a first version has no drop that a guard could see": Row(
+        first(policy=Policy(AUC, guards=(Guard("auc", 0.01),))),
+        WINS,
+        "first_version",
+        "guards_hold",
+        ("has no champion",),
+    ),
+    "a version within all bounds is shown with each": Row(
+        World(Policy(AUC, floors={"auc": 0.8}, ceilings={"auc": 0.9})),
+        WINS,
+        "beats_champion",
+        "within_bounds",
+        ("auc 0.85, auc 0.85 | ≥ 0.8, ≤ 0.9",),
+    ),
     # old_enough
     "a version that is too young waits until it is old enough": Row(
         World(
@@ -813,6 +901,9 @@ ROWS: dict[str, Row] = {
         "evaluated",
         ("10,000 rows", "look 3 on this holdout", "dddddddddddd", "3.10% of the answers", "12.5 s"),
     ),
+    "what was found says which version of a table it was found on": Row(
+        better(table_version=7, changed=None), WINS, "beats_champion", "evaluated", ("table version 7; scored",)
+    ),
     # not_trained_on
     "a version that was trained on the holdout is invalid, however good": Row(
         better(leak="Its run logged this holdout as training data.", overlap=0.4),
@@ -853,6 +944,17 @@ ROWS: dict[str, Row] = {
         "slices_hold",
         ("1 slice", "region=north: 12 rows"),
     ),
+    "all slices of too few rows are said": Row(
+        found(
+            score(0.84, 0.85),
+            north(None, None, why="12 rows"),
+            replace(north(None, None, why="9 rows"), value="south"),
+        ),
+        WINS,
+        "beats_champion",
+        "slices_hold",
+        ("2 slices", "region=north: 12 rows; region=south: 9 rows"),
+    ),
     # guards in each slice
     "a guard is violated in one slice": Row(
         found(score(0.84, 0.85), north(0.80, 0.77), policy=EACH),
@@ -860,6 +962,47 @@ ROWS: dict[str, Row] = {
         "guard_violated",
         "guards_hold",
         ("region=north", "0.77", "≥ -0.02"),
+    ),
+    "a guard is violated in one slice without an interval": Row(
+        found(score(0.84, 0.85), north(0.80, 0.77, low=None), policy=EACH),
+        LOSES,
+        "guard_violated",
+        "guards_hold",
+        ("no interval",),
+    ),
+    "a guard of a share is violated in one slice": Row(
+        found(
+            score(0.84, 0.85),
+            north(0.5, 0.485),
+            policy=replace(EACH, guards=(Guard("roc_auc", 0.02, relative=True, each="region"),)),
+        ),
+        LOSES,
+        "guard_violated",
+        "guards_hold",
+        ("-3%", "≥ -2%"),
+    ),
+    "of several slices in which a guard holds the worst is told": Row(
+        found(
+            score(0.84, 0.85),
+            north(0.80, 0.81),
+            replace(north(0.80, 0.79), value="south"),
+            replace(north(0.8, 0.8), value="west"),
+            policy=EACH,
+        ),
+        WINS,
+        "beats_champion",
+        "guards_hold",
+        ("region=south 0.79",),
+    ),
+    "a guard in each slice waits for the evaluation": Row(
+        at(Progress.ABSENT, policy=EACH), WAITS, "evaluation_awaited", "guards_hold", ("not scored yet",)
+    ),
+    "a guard over all rows is violated by what was measured": Row(
+        found(score(0.84, 0.81), policy=replace(MEASURED, guards=(Guard("roc_auc", 0.02),))),
+        LOSES,
+        "guard_violated",
+        "guards_hold",
+        ("0.81 (-0.03)",),
     ),
     "a guard holds where the slice lost less than it allows": Row(
         found(score(0.84, 0.85), north(0.80, 0.79), policy=EACH),
@@ -886,6 +1029,35 @@ ROWS: dict[str, Row] = {
     "a gain whose lower bound is not above the least gain loses": Row(
         better(new=0.845), LOSES, "gain_not_certain", "primary_gains", ("gain +0.001 to +0.009",)
     ),
+    "a gain whose lower bound is the least gain loses": Row(
+        found(score(0.84, 0.85, low=0.002)), LOSES, "gain_not_certain", "primary_gains"
+    ),
+    "a gain that is just the least one is too small": Row(
+        found(score(0.84, 0.842, gain=0.002)), LOSES, "gain_too_small", "primary_gains"
+    ),
+    "a gain whose lower bound is zero is written without a sign": Row(
+        found(score(0.84, 0.85, low=0.0)), LOSES, "gain_not_certain", "primary_gains", ("gain 0 to",)
+    ),
+    "a gain without an interval waits": Row(
+        found(score(0.84, 0.85, low=None)),
+        WAITS,
+        "evaluation_impossible",
+        "primary_gains",
+        ("the gain has no interval",),
+    ),
+    "a champion without a number on the holdout waits": Row(
+        found(score(None, 0.85)), WAITS, "evaluation_impossible", "primary_gains", ("no such number",)
+    ),
+    "a version without a number on the holdout waits": Row(
+        found(score(0.84, None)), WAITS, "evaluation_impossible", "primary_gains", ("no such number",)
+    ),
+    "a version must be no worse at all where the margin is zero": Row(
+        better(new=0.843, policy=replace(MEASURED, primary=Primary("roc_auc", non_inferior=0.0))),
+        LOSES,
+        "gain_not_certain",
+        "primary_gains",
+        ("> 0",),
+    ),
     "a gain below the least loses": Row(better(new=0.841), LOSES, "gain_too_small", "primary_gains"),
     "what the version logged counts for nothing where it is measured": Row(
         replace(better(new=0.83), known=evidence(3, {"roc_auc": 0.99})), LOSES, "gain_too_small", "primary_gains"
@@ -897,7 +1069,10 @@ ROWS: dict[str, Row] = {
         better(new=0.832, policy=SAME), LOSES, "gain_not_certain", "primary_gains"
     ),
     "a relative gain is a share of the champion's measured value": Row(
-        better(new=0.852, policy=SHARE), LOSES, "gain_not_certain", "primary_gains", ("> 0.0084",)
+        better(new=0.85, policy=SHARE), LOSES, "gain_not_certain", "primary_gains", ("> 0.0084",)
+    ),
+    "a relative gain that is certain wins": Row(
+        better(new=0.8545, policy=SHARE), WINS, "beats_champion", "primary_gains", ("> 0.0084",)
     ),
     "a lower loss is a gain": Row(
         found(score(0.5, 0.45, metric="log_loss", gain=0.05, low=0.02, high=0.08), policy=LOWER),
@@ -915,6 +1090,13 @@ ROWS: dict[str, Row] = {
     ),
     "a first version needs its floor on the holdout and no gain": Row(
         without_champion(), WINS, "first_version", "within_bounds", ("roc_auc 0.85",)
+    ),
+    "a floor waits for what is to be measured": Row(
+        at(Progress.ABSENT, policy=replace(MEASURED, floors={"roc_auc": 0.9})),
+        WAITS,
+        "evaluation_awaited",
+        "within_bounds",
+        ("`roc_auc` is not scored yet",),
     ),
     "a floor is held by what was measured": Row(
         better(policy=replace(MEASURED, floors={"roc_auc": 0.9})), LOSES, "metric_below_floor", "within_bounds"

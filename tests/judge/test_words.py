@@ -89,6 +89,7 @@ LENGTHY: dict[str, World] = {
         replace(score(0.84, 0.85), metric=LONG, low=None, high=None, why=LONG), policy=SCORED
     ),
     "a long metric that is not scored": found(score(0.84, 0.85), policy=SCORED),
+    "a long metric that is not scored yet": at(Progress.ABSENT, policy=SCORED),
     "a long slice that drops": found(
         score(0.84, 0.85), replace(north(0.9, 0.5), metric=LONG, column=LONG, value=LONG), policy=SLICED
     ),
@@ -100,6 +101,28 @@ LENGTHY: dict[str, World] = {
     ),
     "a long slice that is nowhere": found(score(0.84, 0.85), policy=SLICED),
 }
+
+GUARDED = Policy(AUC, guards=(Guard("f1", 0.02),), floors={"f1": 0.5})
+CLOSE: dict[str, World] = {
+    "a gain that is nearly the least": lengthy({"auc": 0.8419999}, {"auc": 0.84}, Policy(AUC)),
+    "a metric that is nearly the champion's": lengthy({"auc": 0.84}, {"auc": 0.8400001}, Policy(AUC)),
+    "a metric that drops by nearly what its guard allows": lengthy(
+        {"auc": 0.85, "f1": 0.7799999}, {"auc": 0.84, "f1": 0.8}, GUARDED
+    ),
+    "a guarded metric that is nearly the champion's": lengthy(
+        {"auc": 0.85, "f1": 0.8}, {"auc": 0.84, "f1": 0.8000001}, replace(GUARDED, guards=(Guard("f1", 0.0),))
+    ),
+    "a metric that is nearly its floor": lengthy({"auc": 0.85, "f1": 0.4999999}, {"auc": 0.84, "f1": 0.5}, GUARDED),
+    "a slice that drops by nearly what its guard allows": found(score(0.84, 0.85), north(0.8, 0.7799999), policy=EACH),
+    "a slice that is nearly as the champion's": found(
+        score(0.84, 0.85),
+        north(0.8000001, 0.8),
+        policy=replace(EACH, guards=(Guard("roc_auc", 0.0, each="region"),)),
+    ),
+    "a measured gain that is nearly the least": better(new=0.8419999),
+    "a measured metric that is nearly the champion's": better(old=0.8400001, new=0.84),
+}
+"""Numbers are written in as many digits as it takes to tell them apart."""
 
 
 def said(world: World, about: str | None = None) -> Iterator[str]:
@@ -117,6 +140,7 @@ def words() -> str:
     blocks = [("all that is said of a version that wins", *said(better()))]
     blocks += [(name, *said(row.world, f"{row.rule}:")) for name, row in sorted(ROWS.items())]
     blocks += [(name, *said(world, "x{")) for name, world in sorted(LENGTHY.items())]
+    blocks += [(name, *said(world, "000")) for name, world in sorted(CLOSE.items())]
     return "\n".join("\n".join((*block, "")) for block in blocks)
 
 

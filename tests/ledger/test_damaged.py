@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from watcher.errors import Conflict, Terminal, Transient
-from watcher.ledger import open_ledger
-from watcher.ledger.sqlite import SqliteLedger
+from watcher.ledger import open_ledger, salvage
+from watcher.ledger.json_text import to_object
+from watcher.ledger.sqlite import _COLUMNS, _TABLES, SqliteLedger, is_line
 from watcher.ports import Line
 
 LINES = 3000
@@ -57,7 +60,11 @@ def rebuilt(ledger: SqliteLedger) -> Line:
     return line
 
 
-def test_a_page_in_the_middle_costs_its_own_lines_only(path: Path) -> None:
+@pytest.mark.parametrize("at_once", [salvage.AT_ONCE, 100])
+def test_a_page_in_the_middle_costs_its_own_lines_only(
+    path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(salvage, "AT_ONCE", at_once)
     pages = history_pages(path)
     spoil(path, pages[len(pages) // 2], 4096)
     ledger = SqliteLedger(path)
@@ -67,8 +74,24 @@ def test_a_page_in_the_middle_costs_its_own_lines_only(path: Path) -> None:
     assert LINES - 120 < len(lines) < LINES
     assert lines == [whole(int(line.at)) for line in lines]
     assert [line.version for line in lines] == sorted({line.version or 0 for line in lines})
-    assert lines[0].version == 0
-    assert lines[-1].version == LINES - 1
+    lost = sorted(set(range(LINES)) - {line.version for line in lines})
+    assert lost == list(range(lost[0], lost[-1] + 1))
+    assert 0 < lost[0] < lost[-1] < LINES - 1
+
+
+def test_what_fails_too_often_is_given_up_and_what_was_read_before_is_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(salvage, "AT_ONCE", 100)
+    monkeypatch.setattr(salvage, "MOST_FAILURES", 5)
+    pages = history_pages(path)
+    spoil(path, pages[len(pages) // 2], 4096)
+    ledger = SqliteLedger(path)
+    with pytest.raises(Transient):
+        ledger.history(most=LINES)
+    lines = ledger.history(model="churn", most=LINES, newest_first=False)
+    assert LINES // 3 < len(lines) < LINES * 2 // 3
+    assert lines == [whole(n) for n in range(len(lines))]
 
 
 def test_the_damage_is_noted_and_written_into_the_new_history(path: Path) -> None:
@@ -78,10 +101,13 @@ def test_the_damage_is_noted_and_written_into_the_new_history(path: Path) -> Non
     with pytest.raises(Transient) as caught:
         ledger.history(most=LINES)
     (note,) = ledger.notes
-    assert note == str(caught.value)
-    assert "ledger.db.damaged-1" in note
     rescued = len(ledger.history(model="churn", most=LINES))
-    assert f"{rescued} history lines" in note
+    assert note == str(caught.value)
+    assert note == (
+        f"ledger {path}: the file was damaged. It was kept as ledger.db.damaged-1, {rescued} history lines were read"
+        " from it into a new file, and the records start anew."
+    )
+    assert caught.value.retry_after == 0.0
     assert rebuilt(ledger) == Line(
         77.0, "#ledger", "ledger_rebuilt", reason="damaged", data={"kept": "ledger.db.damaged-1", "rescued": rescued}
     )
@@ -129,6 +155,119 @@ def test_a_file_cut_short_gives_what_was_before_the_cut(path: Path) -> None:
     lines = ledger.history(model="churn", most=LINES)
     assert LINES // 4 < len(lines) < LINES
     assert list(lines) == [whole(int(line.at)) for line in lines]
+
+
+def test_a_damaged_file_without_any_history_is_replaced_too(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    SqliteLedger(path).close()
+    spoil(path, 0, 100)
+    assert rebuilt(SqliteLedger(path)).data == {"kept": "ledger.db.damaged-1", "rescued": 0}
+
+
+def test_text_that_is_no_text_elsewhere_is_read_from_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    lines = [Line(1.0, "\ud800 alone", "seen"), whole(2)]
+    ledger.save("m", {}, None, lines)
+    ledger.close()
+    spoil(path, 0, 100)
+    assert SqliteLedger(path).history(until=2.0, newest_first=False) == lines
+
+
+def test_lines_that_only_the_log_holds_are_read_too(tmp_path: Path) -> None:
+    path, kept = tmp_path / "ledger.db", tmp_path / "kept.db"
+    ledger = SqliteLedger(path)
+    ledger.save("churn", {}, None, [whole(n) for n in range(5)])
+    for tail in ("", "-wal"):
+        shutil.copyfile(f"{path}{tail}", f"{kept}{tail}")
+    rows = [row for rows in salvage.history(kept, _COLUMNS, _TABLES) for row in rows]
+    assert [row[4] for row in rows] == list(range(5))
+
+
+def test_a_file_is_moved_with_its_log_and_without_what_sqlite_makes_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    for tail in ("", "-wal", "-shm"):
+        Path(f"{path}{tail}").write_text(tail)
+    kept = salvage.move_aside(path)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {kept.name: "", f"{kept.name}-wal": "-wal"}
+
+
+def test_only_a_file_that_is_there_and_not_whole_is_a_damaged_one(path: Path) -> None:
+    assert not salvage.damaged(path.with_name("missing.db"))
+    assert not salvage.damaged(path)
+    spoil(path, history_pages(path)[3], 4096)
+    assert salvage.damaged(path)
+
+
+def test_who_comes_too_late_to_the_damage_leaves_the_new_file_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_one = salvage.only_one
+
+    @contextmanager
+    def overtaken(place: Path) -> Iterator[None]:
+        monkeypatch.setattr(salvage, "only_one", only_one)
+        with pytest.raises(Transient):
+            SqliteLedger(path).history(most=LINES)
+        with only_one(place):
+            yield
+
+    ledger = SqliteLedger(path)
+    spoil(path, history_pages(path)[3], 4096)
+    monkeypatch.setattr(salvage, "only_one", overtaken)
+    with pytest.raises(Transient) as caught:
+        ledger.history(most=LINES)
+    assert str(caught.value) == f"ledger {path}: it was damaged and has just been replaced"
+    assert (caught.value.retry_after, ledger.notes) == (0.0, ())
+    assert not path.with_name("ledger.db.damaged-2").exists()
+
+
+def test_a_file_that_cannot_be_moved_aside_stays_and_is_tried_again_in_a_minute(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> Path:
+        raise OSError("not permitted")
+
+    ledger = SqliteLedger(path)
+    spoil(path, history_pages(path)[3], 4096)
+    damaged = path.read_bytes()
+    monkeypatch.setattr(salvage, "move_aside", refuse)
+    with pytest.raises(Transient) as caught:
+        ledger.history(most=LINES)
+    assert str(caught.value) == f"ledger {path}: it is damaged and could not be moved aside (not permitted)"
+    assert (caught.value.retry_after, path.read_bytes()) == (60.0, damaged)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ((1.0, "m", "seen", None, None, "", None), True),
+        ((1.0, "m", "seen", "api", 3, "so", "{}"), True),
+        (("1", "m", "seen", None, None, "", None), False),
+        ((1.0, None, "seen", None, None, "", None), False),
+        ((1.0, "m", "seen", 5, None, "", None), False),
+        ((1.0, "m", "seen", None, "3", "", None), False),
+        ((1.0, "m", "seen", None, None, "", b"{}"), False),
+    ],
+)
+def test_only_a_whole_line_is_carried_over(row: tuple[object, ...], expected: bool) -> None:
+    assert is_line(row) is expected
+
+
+def test_what_somebody_wrote_into_the_history_is_shown_as_far_as_it_can_be(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO history (at, model, event, reason, data) VALUES (1e9, CAST(x'ff41' AS TEXT), 'seen', '', '[')"
+        )
+        connection.commit()
+    (line,) = SqliteLedger(path).history(most=1)
+    assert line == Line(1e9, "\ufffdA", "seen", data={"unreadable": True})
+
+
+@pytest.mark.parametrize("text", ["{", "", "null", "[1]", "[" * 100_000])
+def test_text_that_holds_no_object_stands_for_another_or_an_empty_one(text: str) -> None:
+    assert to_object(text) == {}
+    assert to_object(text, {"n": 1}) == {"n": 1}
 
 
 def test_a_second_damage_does_not_overwrite_what_was_kept_of_the_first(path: Path) -> None:

@@ -17,16 +17,16 @@ import pytest
 from watcher.errors import Terminal, Transient, UserError
 from watcher.ledger import open_ledger
 from watcher.ledger.sqlite import SqliteLedger
-from watcher.ledger.trouble import translate
+from watcher.ledger.trouble import is_busy, translate
 from watcher.ports import Line
 
 fork = multiprocessing.get_context("fork")
 
 
 def test_a_relative_address_starts_at_the_settings_folder(tmp_path: Path) -> None:
-    ledger = open_ledger("sqlite:///state/ledger.db", tmp_path)
+    ledger = open_ledger("sqlite:///state/watcher/ledger.db", tmp_path)
     ledger.save("m", {}, None)
-    assert (tmp_path / "state" / "ledger.db").exists()
+    assert (tmp_path / "state" / "watcher" / "ledger.db").exists()
 
 
 def test_an_absolute_address_does_not(tmp_path: Path) -> None:
@@ -133,21 +133,41 @@ def test_a_disk_that_takes_no_more_is_transient_and_leaves_the_old_record(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"),
+    ("name", "expected"),
     [
-        (sqlite3.SQLITE_FULL, Transient),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, Transient),
-        (sqlite3.SQLITE_IOERR_FSYNC, Transient),
-        (sqlite3.SQLITE_NOMEM, Transient),
-        (sqlite3.SQLITE_READONLY_DIRECTORY, Terminal),
-        (sqlite3.SQLITE_CANTOPEN_ISDIR, Terminal),
-        (sqlite3.SQLITE_CONSTRAINT, Terminal),
+        ("SQLITE_FULL", Transient("the disk is full; free some space", 5.0)),
+        ("SQLITE_BUSY_SNAPSHOT", Transient("another process keeps it locked", 1.0)),
+        ("SQLITE_LOCKED", Transient("another connection keeps it locked", 1.0)),
+        (
+            "SQLITE_IOERR_FSYNC",
+            Transient("the disk could not be read or written; look at its free space and health", 5.0),
+        ),
+        ("SQLITE_NOMEM", Transient("the machine is out of memory", 60.0)),
+        (
+            "SQLITE_READONLY_DIRECTORY",
+            Terminal("it cannot be written; let the watcher's user write to the file and its folder"),
+        ),
+        (
+            "SQLITE_CANTOPEN_ISDIR",
+            Terminal("it cannot be opened; the folder must exist and the watcher's user may write there"),
+        ),
+        ("SQLITE_CONSTRAINT", Terminal("the database refused the call")),
     ],
 )
-def test_an_error_is_translated_by_its_code(code: int, expected: type[Exception]) -> None:
+def test_an_error_is_translated_by_its_code(name: str, expected: Terminal | Transient) -> None:
     error = sqlite3.OperationalError("text that says nothing")
-    error.sqlite_errorcode = code
-    assert type(translate(error, Path("ledger.db"))) is expected
+    error.sqlite_errorcode, error.sqlite_errorname = getattr(sqlite3, name), name
+    told = translate(error, Path("ledger.db"))
+    assert type(told) is type(expected)
+    assert str(told) == f"ledger ledger.db: {expected} ({name})"
+    assert getattr(told, "retry_after", None) == getattr(expected, "retry_after", None)
+    assert is_busy(error) == ("keeps it locked" in str(expected))
+
+
+def test_an_error_of_the_module_itself_has_its_type_in_place_of_a_code() -> None:
+    told = translate(sqlite3.ProgrammingError("closed"), Path("ledger.db"))
+    assert type(told) is Terminal
+    assert str(told) == "ledger ledger.db: the database refused the call (ProgrammingError)"
 
 
 @pytest.mark.long

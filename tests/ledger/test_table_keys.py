@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.errors import Terminal
 from watcher.ledger.table import keys
 
 LEGAL = re.compile(r"[A-Za-z0-9._=~!-]{1,512}")
@@ -57,6 +60,19 @@ def test_a_range_of_one_model_holds_no_line_of_another(one: str, two: str) -> No
     first, behind = keys.within(keys.index(one, None, None)[0])
     inside = [first <= begin + keys.place(1.0, 1, 0, "a") < behind for begin in keys.indexes(two, "seen", None)]
     assert any(inside) == (one == two)
+
+
+def test_keys_are_written_as_they_always_were() -> None:
+    assert keys.name("a b/\u00fc") == "a=20b=2F=C3=BC"
+    assert keys.name("x" * 120) == "x" * 120
+    assert keys.name("x" * 121) == "x" * 40 + "~" + hashlib.sha256(b"x" * 121).hexdigest()
+    assert keys.place(1.0, 2**60, 2, "0123456789abcdef") == "400fffffffffffff!effffffffffffffffffffd01234567"
+    assert keys.within("hm!m!", 1.0, 1.0) == ("hm!m!400fffffffffffff", 'hm!m!400fffffffffffff"')
+
+
+def test_a_time_that_is_no_number_is_refused() -> None:
+    with pytest.raises(Terminal, match=r"^ledger: a time is not a number$"):
+        keys.rising(math.nan)
 
 
 def test_no_number_has_no_place_in_time() -> None:

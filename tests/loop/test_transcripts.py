@@ -1,20 +1,26 @@
 """What the loop does and tells when something goes wrong: `transcripts.txt`, so that a change shows in a review.
 
 `python -m tests.loop.test_transcripts` writes it again. Each step and wait stands there with when it came and when the
-model is looked at again, in seconds from the start; what the history says of it stands below.
+model is looked at again, in seconds from the start; what the history says of it stands below. Where a trouble is over,
+and at the end, stands what the ledger remembers.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.guards.troubles import TROUBLES, Trouble
 from tests.loop.test_crashes import ONE, SEVERAL, STORIES
 from tests.loop.world import LASTING, MODEL, World
 from watcher.errors import Transient
 from watcher.ports import Line
+from watcher.record import Record
 from watcher.sentences import render
 from watcher.values import Target
 
@@ -24,6 +30,8 @@ MOMENTS = (0, 2, 5, 9)
 DURING = 20
 """Wake-ups while it lasts."""
 MOST = 200
+DAY = 86_400.0
+"""Seconds; what is later than that is a time, and no length of one."""
 PAUSE = 5.0
 """Seconds after a wake-up that could not be ended."""
 
@@ -65,9 +73,23 @@ class Transcript:
         self.text.clear()
         trouble.strike(self.world)
         self.go_on(DURING)
-        self.text.append("-- no more --")
+        self.text += ["-- no more --", self.remembered()]
         trouble.lift(self.world)
         self.go_on(MOST)
+
+    def remembered(self) -> str:
+        """What the ledger keeps of the model beyond what a new one holds."""
+        stored = self.world.ledger.load(MODEL)
+        body = stored.body if stored else {}
+        new = Record(0.0).to_json()
+        kept = {name: self._since(value) for name, value in body.items() if value != new.get(name)}
+        return "  remembers " + json.dumps(kept, sort_keys=True)
+
+    def _since(self, value: Any) -> Any:
+        """The value with its times in seconds from the start."""
+        if isinstance(value, dict):
+            return {name: self._since(item) for name, item in value.items()}
+        return round(value - self._began, 2) if isinstance(value, float) and value > DAY else value
 
     @staticmethod
     def _read(line: Line) -> str:
@@ -77,21 +99,35 @@ class Transcript:
         return f"{moment - self._began:.2f}"
 
 
-def transcripts() -> Iterator[str]:
-    """Every story by itself on several targets, then with each trouble on one."""
-    for story in sorted(STORIES):
-        alone = Transcript(story, SEVERAL)
+NAMES = (*sorted(STORIES), *TROUBLES)
+"""The sections of the file: every story by itself on several targets, then with each trouble on one."""
+
+
+def transcript(name: str) -> list[str]:
+    """The lines of one section."""
+    if name in STORIES:
+        alone = Transcript(name, SEVERAL)
         alone.go_on(MOST)
-        yield from (f"# {story}", *alone.text, "")
-    for name, trouble in TROUBLES.items():
-        disturbed = Transcript("updated", ONE)
-        disturbed.trouble(name, trouble)
-        yield from (f"# {name}", *disturbed.text, "")
+        return [*alone.text, alone.remembered()]
+    disturbed = Transcript("updated", ONE)
+    disturbed.trouble(name, TROUBLES[name])
+    return [*disturbed.text, disturbed.remembered()]
 
 
-def test_what_is_done_and_told_is_what_is_written_down() -> None:
-    assert list(transcripts()) == FILE.read_text().splitlines()
+def written() -> dict[str, list[str]]:
+    """What the file holds of each section."""
+    _, *sections = re.split("^# ", FILE.read_text(), flags=re.MULTILINE)
+    return {name: lines for name, *lines in (section.rstrip("\n").split("\n") for section in sections)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_done_and_told_is_what_is_written_down(name: str) -> None:
+    assert transcript(name) == written()[name]
+
+
+def test_no_more_is_written_down_than_is_told() -> None:
+    assert tuple(written()) == NAMES
 
 
 if __name__ == "__main__":
-    FILE.write_text("\n".join(transcripts()) + "\n")
+    FILE.write_text("\n".join("\n".join((f"# {name}", *transcript(name), "")) for name in NAMES) + "\n")

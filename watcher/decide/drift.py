@@ -75,7 +75,7 @@ def obstacle(world: World, view: TargetView) -> Decision | None:
 
 def heal(world: World, view: TargetView, desired: Version) -> Decision | None:
     """One step that brings one target whole onto `desired`, None where it is."""
-    release = name_of(desired) or ""
+    release = name_of(desired)
     if whole(view, release):
         return None
     blocked = obstacle(world, view)
@@ -96,7 +96,7 @@ def heal(world: World, view: TargetView, desired: Version) -> Decision | None:
 
 def bring_up(world: World, view: TargetView, version: Version, reason: str) -> Decision | None:
     """Launch a release or wait for it, None once it is ready. A failed one is launched again, with backoff."""
-    release, target = name_of(version) or "", view.target.name
+    release, target = name_of(version), view.target.name
     there = state(view, release)
     if there is State.READY:
         return None
@@ -115,8 +115,8 @@ def bring_up(world: World, view: TargetView, version: Version, reason: str) -> D
 
 def _pause(world: World, view: TargetView) -> float:
     """Seconds until a slow change is looked at again: longer, the longer it takes."""
-    phase = world.record.phases.get(view.target.name)
-    return min(max(0.1 * (world.now - (phase.since if phase else world.now)), 1.0), LONGEST_LOOK)
+    since = world.record.phases[view.target.name].since
+    return min(max(0.1 * (world.now - since), 1.0), LONGEST_LOOK)
 
 
 def to_champion(world: World, view: TargetView) -> Decision | None:

@@ -51,7 +51,7 @@ def acknowledge(world: World) -> Decision | None:
             crowned=champion.number,
             previous=crown.crowned,
             floor=max(crown.floor, crown.crowned or 0),
-            met=all(whole(view, name_of(champion) or "") for view in world.targets),
+            met=all(whole(view, name_of(champion)) for view in world.targets),
             displaced=None,
         )
         told = world.line(

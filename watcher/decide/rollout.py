@@ -6,7 +6,6 @@ from watcher.decide.analysis import Outcome, analyse
 from watcher.decide.drift import bring_up, obstacle
 from watcher.decide.rollback import roll_back
 from watcher.decide.world import ALL, Decision, World, found, mirrored, name_of, sooner, weight, weights
-from watcher.record import Phase
 from watcher.snapshot import TargetView
 from watcher.values import Kind, State, Verb, Version
 
@@ -44,7 +43,7 @@ def roll_out(world: World) -> Decision | None:
 
 
 def _failed(world: World, challenger: Version) -> Decision | None:
-    release = name_of(challenger) or ""
+    release = name_of(challenger)
     for view in world.targets:
         seen = found(view, release)
         if seen is not None and seen.state is State.FAILED:
@@ -61,15 +60,14 @@ def _failed(world: World, challenger: Version) -> Decision | None:
 
 def _bad(world: World, challenger: Version) -> Decision | None:
     """A canary, or its mirror, that fails its analysis goes back at once, in mid bake and under a hold too."""
-    champion, release = name_of(world.champion), name_of(challenger) or ""
+    champion, release = name_of(world.champion), name_of(challenger)
     rules = world.snapshot.watched.rollout
     for view in world.targets:
         # What somebody asks a release itself, past the traffic, says nothing of how it does beside the champion.
         asked = any((weight(view, release), mirrored(view, release)))
         if champion is None or view.target.shape is not Kind.ENDPOINT or not asked:
             continue
-        phase = world.record.phases.get(view.target.name, Phase("", world.now))
-        baked = world.now >= phase.since + rules.bake
+        baked = world.now >= world.record.phases[view.target.name].since + rules.bake
         said = analyse(view, champion, release, rules.analysis, world.record, baked=baked)
         if said.outcome is Outcome.BAD:
             return roll_back(world, challenger.number, said.reason, said.detail)
@@ -107,7 +105,7 @@ def _heal(world: World, view: TargetView, challenger: Version) -> Decision | Non
     blocked = obstacle(world, view)
     if blocked is not None:
         return blocked
-    champion, release = world.champion, name_of(challenger) or ""
+    champion, release = world.champion, name_of(challenger)
     if champion is not None:
         up = bring_up(world, view, champion, "drift_launch")
         if up is not None:
@@ -157,7 +155,7 @@ def _ask(world: World, view: TargetView, challenger: Version) -> Decision:
 
 def _mirror(world: World, endpoints: list[TargetView], challenger: Version, kept: str) -> World | Decision:
     """Before anyone is given its answers: a full bake and a good analysis of copies of every endpoint's requests."""
-    release, percent = name_of(challenger) or "", world.snapshot.watched.rollout.mirror
+    release, percent = name_of(challenger), world.snapshot.watched.rollout.mirror
     unable = [view.target.name for view in endpoints if not view.mirrors]
     if unable:
         again = world.now + world.snapshot.evidence_every
@@ -188,7 +186,7 @@ def _baked(world: World, endpoints: list[TargetView], challenger: Version, kept:
 
 def _canary(world: World, challenger: Version) -> Decision | None:
     """Shift the endpoint that is furthest behind, each step after a full bake and a good analysis of all."""
-    release, kept = name_of(challenger) or "", name_of(world.champion)
+    release, kept = name_of(challenger), name_of(world.champion)
     endpoints = [view for view in world.targets if view.target.shape is Kind.ENDPOINT]
     if not endpoints:
         return None
@@ -216,9 +214,9 @@ def _canary(world: World, challenger: Version) -> Decision | None:
 
 def _bake(world: World, view: TargetView, challenger: Version, kept: str) -> World | Decision:
     """Wait for the bake and the analysis of one endpoint; the world with its baseline once both are done."""
-    rollout, release = world.snapshot.watched.rollout, name_of(challenger) or ""
-    phase = world.record.phases.get(view.target.name, Phase("", world.now))
-    ends, copies = phase.since + rollout.bake, mirrored(view, release)
+    rollout, release = world.snapshot.watched.rollout, name_of(challenger)
+    ends = world.record.phases[view.target.name].since + rollout.bake
+    copies = mirrored(view, release)
     at = f"v{challenger.number} at {weight(view, release)}%"
     if copies is not None:
         at = f"v{challenger.number} is given copies of {copies.percent}%"
@@ -242,7 +240,7 @@ def _bake(world: World, view: TargetView, challenger: Version, kept: str) -> Wor
 
 
 def _switch(world: World, challenger: Version) -> Decision | None:
-    release = name_of(challenger) or ""
+    release = name_of(challenger)
     for view in world.targets:
         if weight(view, release) < ALL:
             return world.do(

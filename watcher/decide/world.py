@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 from watcher.naming import release_name
 from watcher.ports import Line
@@ -178,6 +178,14 @@ def weight(view: TargetView, release: str | None) -> int:
 def mirrored(view: TargetView, release: str) -> Mirrored | None:
     """What a release without traffic answered to copies of live requests, None where it gets none."""
     return view.seen.copies(release) if isinstance(view.seen, Observed) else None
+
+
+@overload
+def name_of(version: Version) -> str: ...
+
+
+@overload
+def name_of(version: Version | None) -> str | None: ...
 
 
 def name_of(version: Version | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -46,11 +46,11 @@ def environment_fits(case: Case) -> Finding:
             detail = f"Target `{plain(target.name, 100)}` has another Python than the version was made with."
             measured, bound = f"Python {plain(needed, 40)}", f"Python {plain(there, 40)}"
             return Finding(rule, Call.INVALID, "python_differs", measured, bound, detail)
-        packages = environment.get("packages")
-        if isinstance(packages, Mapping) and packages:
-            for line, found in _unmet(case.known.requirements, packages, str(there or needed or "")):
-                detail = f"Target `{plain(target.name, 100)}` does not meet `{plain(line)}`."
-                return Finding(rule, Call.INVALID, "requirement_not_met", found, plain(line), detail)
+        unmet = _unmet(case.known.requirements, environment.get("packages"), str(there or needed or ""))
+        if unmet is not None:
+            line, found = unmet
+            detail = f"Target `{plain(target.name, 100)}` does not meet `{plain(line)}`."
+            return Finding(rule, Call.INVALID, "requirement_not_met", found, plain(line), detail)
     unchecked = "" if case.known.requirements else "The version names no requirements."
     return no_objection(rule, detail=unchecked)
 
@@ -64,8 +64,10 @@ def _minor(python: str) -> tuple[str, ...]:
     return tuple(python.strip().split(".")[:2])
 
 
-def _unmet(lines: tuple[str, ...], packages: Mapping[str, Any], python: str) -> Iterator[tuple[str, str]]:
-    """Each requirement that is not met, with what is there instead."""
+def _unmet(lines: tuple[str, ...], packages: object, python: str) -> tuple[str, str] | None:
+    """The first requirement that is not met, with what is there instead; none where no packages are named."""
+    if not isinstance(packages, Mapping) or not packages:
+        return None
     there = {canonicalize_name(str(name)): version for name, version in packages.items()}
     markers = MARKERS | ({"python_version": ".".join(_minor(python)), "python_full_version": python} if python else {})
     for line in lines:
@@ -76,15 +78,15 @@ def _unmet(lines: tuple[str, ...], packages: Mapping[str, Any], python: str) -> 
             requirement = Requirement(text)
             applies = requirement.marker is None or requirement.marker.evaluate(markers)
         except (ValueError, RecursionError):
-            yield line, "cannot be read as a requirement"
-            continue
-        name = canonicalize_name(requirement.name)
+            return line, "cannot be read as a requirement"
         if not applies:
             continue
+        name = canonicalize_name(requirement.name)
         if name not in there:
-            yield line, f"no {plain(name, 60)}"
-        elif not _meets(requirement, there[name]):
-            yield line, f"{plain(name, 60)} {plain(there[name], 40)}"
+            return line, f"no {plain(name, 60)}"
+        if not _meets(requirement, there[name]):
+            return line, f"{plain(name, 60)} {plain(there[name], 40)}"
+    return None
 
 
 def _meets(requirement: Requirement, version: object) -> bool:

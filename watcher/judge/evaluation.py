@@ -91,56 +91,57 @@ def slices_hold(case: Case) -> Finding:
     return no_objection(rule, counted, detail="; ".join(dict.fromkeys(told[:MOST_SHOWN])) + more)
 
 
-def guard_in_each(case: Case, guard: Guard) -> Finding:
-    """What a guard says in each slice of its column; where there is no number for either, it says so."""
-    rule, column = "guards_hold", guard.each or ""
+def guard_in_each(case: Case, guard: Guard, column: str) -> Finding:
+    """What a guard says in each slice of the column; those without a number are `slices_hold`'s to tell."""
+    rule = "guards_hold"
     found = comparison(case)
     if found is None:
         return not_scored_yet(rule, guard.metric)
     allowed = max(guard.max_drop, 0.0)
-    worst: Finding | None = None
-    deepest, unknown = float("inf"), []
+    kept = []
     for score in found.slices(guard.metric, column):
         if score.challenger is None or score.champion is None:
-            unknown.append(f"{_named(score)}: {plain(score.why)}")
             continue
         change = Change(score.challenger, score.champion, guard.better, guard.relative)
         measured = f"{plain(guard.metric, 100)} in {_named(score)} {change.measured(-allowed)}"
         if change.drops(allowed):
             detail = f"The champion has {number(score.champion, score.challenger)} there. {_interval(score, found)}"
             return Finding(rule, Call.LOSES, "guard_violated", measured, change.asked(-allowed), detail)
-        if change.gain < deepest:
-            deepest, worst = change.gain, no_objection(rule, measured, change.asked(-allowed))
-    detail = "; ".join(unknown[:MOST_SHOWN])
-    if worst is None:
-        return no_objection(rule, f"no slice of {plain(column, 100)} with enough rows", detail=detail)
-    return no_objection(rule, worst.measured, worst.bound, detail)
+        kept.append((change.gain, measured, change.asked(-allowed)))
+    if not kept:
+        return no_objection(rule, f"no slice of {plain(column, 100)} with enough rows")
+    _, measured, bound = min(kept)
+    return no_objection(rule, measured, bound)
 
 
 def gain_on_bound(case: Case) -> Finding:
     """The lower end of the gain's interval is above `min_gain`, or above minus the margin of `non_inferior`."""
     rule, primary = "primary_gains", case.policy.primary
-    score, found = scored(case, rule, primary.metric), comparison(case)
-    if isinstance(score, Finding) or found is None:
-        return score if isinstance(score, Finding) else Finding(rule, Call.WAITS, "evaluation_awaited")
+    found = comparison(case)
+    if found is None:
+        return not_scored_yet(rule, primary.metric)
+    score = scored(case, rule, primary.metric)
+    if isinstance(score, Finding):
+        return score
     if case.champion is None:
         return no_champion(rule)
     if score.challenger is None or score.champion is None or score.gain is None or score.low is None:
         why = f"`{plain(primary.metric, 100)}`: {plain(score.why) or 'the gain has no interval'}."
         return Finding(rule, Call.WAITS, "evaluation_impossible", "none", detail=why)
-    inferior = primary.non_inferior is not None
-    amount = -max(primary.non_inferior or 0.0, 0.0) if inferior else max(primary.min_gain, 0.0)
-    scale = abs(score.champion) if primary.relative and not inferior else 1.0
+    margin = primary.non_inferior
+    amount = max(primary.min_gain, 0.0) if margin is None else -max(margin, 0.0)
+    if primary.relative and margin is None:
+        amount *= abs(score.champion)
     change = Change(score.challenger, score.champion, primary.better, relative=False)
-    measured = f"{change.measured(amount * scale)}, {_interval(score, found)}"
-    bound = f"lower bound of the gain > {number(amount * scale)}"
+    measured = f"{change.measured(amount)}, {_interval(score, found)}"
+    bound = f"lower bound of the gain > {number(amount)}"
     detail = (
         f"`{plain(primary.metric, 100)}`; the champion has {number(score.champion, score.challenger)}."
         f" {plain(score.method, 100)}, look {found.look} on this holdout."
     )
-    if score.low > amount * scale:
+    if score.low > amount:
         return no_objection(rule, measured, bound, detail)
-    reason = "gain_not_certain" if score.gain > amount * scale else "gain_too_small"
+    reason = "gain_not_certain" if score.gain > amount else "gain_too_small"
     return Finding(rule, Call.LOSES, reason, measured, bound, detail)
 
 

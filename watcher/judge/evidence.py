@@ -150,6 +150,6 @@ def _source(name: str, metric: Metric, why: str) -> str:
 
 
 def _missing(name: str, there: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name[:100], [t[:100] for t in sorted(there)[:500]], n=1)
-    hint = f" Did you mean `{plain(near[0], 100)}`?" if near else ""
+    near = difflib.get_close_matches(name[:100], [t[:100] for t in sorted(there)[:500]])
+    hint = f" Did you mean `{plain(near[0])}`?" if near else ""
     return f"No metric `{plain(name, 100)}`.{hint}"

@@ -47,7 +47,7 @@ def guards_hold(case: Case) -> Finding:
 def _guard(case: Case, guard: Guard) -> Finding:
     rule = "guards_hold"
     if guard.each is not None:
-        return guard_in_each(case, guard)
+        return guard_in_each(case, guard, guard.each)
     mine = own_metric(case, rule, guard.metric)
     if isinstance(mine, Finding):
         return mine

@@ -62,7 +62,7 @@ def problem(address: str) -> str | None:
 
 def _read(address: str) -> File | Account | Variable | None:
     path = address.removeprefix(SQLITE)
-    if path != address and path.strip("/") and not path.endswith("/"):
+    if path not in ("", address) and not path.endswith("/"):
         return File(path)
     if found := _IDENTITY.fullmatch(address):
         account = found["account"]
