@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from watcher.judge import judge
 from watcher.outbox import Nobody, Outbox, soonest
 from watcher.pause import UNTIL_RESUMED, paused
 from watcher.ports import Ledger, Line, Stored
-from watcher.record import Intent, Record, from_json, key_of
+from watcher.record import Intent, Record, changed, from_json, key_of
 from watcher.settings import Limits, Watched
 from watcher.slots import free, take
 from watcher.snapshot import Snapshot
@@ -108,6 +109,7 @@ class Loop:
         try:
             record, revision = self._save(watched.name, after.record, revision, after.lines, after.due)
         except Conflict:
+            self._overtaken(watched.name, decision.step)
             return Woken(watched.name, decision.step, after.due)
         failed = any(line.event == "failed" and line.reason != "conflict" for line in after.lines)
         woken = Woken(watched.name, decision.step, after.due, acted=True, failed=failed)
@@ -223,6 +225,21 @@ class Loop:
         if outcome is not None:
             about |= {"detail": outcome.detail, "ok": outcome.ok, "answered": outcome.version, "ms": outcome.ms}
         return done(snapshot, record, step, outcome, now, about)
+
+    def _overtaken(self, name: str, step: Step) -> None:
+        """A verdict that was written later than another worker's may stand in its place: it is read again.
+
+        Not while somebody is in the middle of a step, whose outcome would then not be saved.
+        """
+        stored = self.ledger.load(key_of(name))
+        if stored is None or step.verb is not Verb.TAG or step.version is None:
+            return
+        now = self.clock()
+        record, lines = _read(stored.body, name, now)
+        doubtful = changed(record, settled=min(record.settled, step.version - 1))
+        if doubtful is not record and (record.intent is None or record.intent.until <= now):
+            with contextlib.suppress(Conflict):
+                self._save(name, doubtful, stored.revision, lines, now)
 
     def _about(self, seconds: float) -> dict[str, Any]:
         """Who took a step, and how long it took."""

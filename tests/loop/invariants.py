@@ -468,6 +468,7 @@ class Invariants:
             assert self.world.deployer.serving(target) == {wanted: 100}, f"{target.name} at rest\n{self.world.tail()}"
         assert marks.challenger is None
         if not unmet:
+            assert champion.call is not Call.UNMET, f"v{champion.number} is met, and called unmet"
             assert marks.crown is not None
             assert marks.crown.crowned == marks.champion
             assert marks.crown.met

@@ -25,6 +25,8 @@ def told(azurite: Azurite, story: str) -> World:
     world = Own(targets=ONE, atomic=False)
     world.ledger = table_ledger(azurite, new_name())  # type: ignore[assignment]
     STORIES[story](world)
+    # Its last act came after the last wake-up, which could not know of it.
+    world.woken = None
     return world
 
 

@@ -14,7 +14,7 @@ from tests.loop.world import MODEL, Died, World, to_weight
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.fakes.deployer import FakeDeployer
 from watcher.record import NAMES, Record, from_json
-from watcher.values import Call, Example, Probe, Release, Verb
+from watcher.values import Call, Example, Probe, Release, Verb, Version
 
 
 def test_an_unexpired_intent_of_another_worker_stops_this_one() -> None:
@@ -231,3 +231,31 @@ def test_a_bake_counts_from_no_earlier_than_another_worker_s_shift() -> None:
     world.wake(tapped(world, meanwhile))
     world.rest()
     assert world.champion() == second
+
+
+def test_a_verdict_that_an_overtaken_worker_takes_off_is_written_again() -> None:
+    world = World(atomic=False)
+    world.crowned(0.9)
+    worse = world.train(0.5)
+    world.rest()
+    world.registry.rejudge(MODEL, worse)
+
+    def at(verb: str, when: str) -> None:
+        version = world.registry.version(MODEL, worse)
+        if (verb, when) == ("tag", "before") and isinstance(version, Version) and version.rejudge:
+            world.now += 60.0
+            world.rest(world.worker())
+            assert world.call(worse) is Call.LOSES
+
+    world.rest(tapped(world, at))
+    assert world.call(worse) is Call.LOSES
+
+
+def test_an_order_that_an_overtaken_worker_calls_unmet_is_not_called_so_once_it_is_met() -> None:
+    world = World(atomic=False)
+    world.crowned(0.8)
+    world.crowned(0.9)
+    world.registry.set_tag(MODEL, 2, "watcher.verdict", str(Call.UNMET))
+    world.rest()
+    assert world.call(2) is None
+    assert world.champion() == 2

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -190,13 +189,19 @@ BUGS: tuple[Bug, ...] = (
 )
 
 
+RARER: Mapping[Bug, int] = {impossible_orders_are_tried_forever: 1_000, a_shift_does_not_compare_the_token: 8_000}
+"""Schedules for bugs that take more to meet: a person's order that cannot be met and is never taken back; a worker that
+is stopped between comparing and writing, for longer than its lease."""
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_the_simulation_sees_that(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
-    for seed in itertools.islice(itertools.count(), MOST):
+    most = RARER.get(bug, MOST)
+    for seed in range(most):
         runs.started(generate(seed).setup, generate(seed).start)  # reached without the bug
         with monkeypatch.context() as patch:
             bug(patch)
             if runs.run(generate(seed)).problem is not None:
                 return
-    raise AssertionError(f"not seen within {MOST} schedules")
+    raise AssertionError(f"not seen within {most} schedules")

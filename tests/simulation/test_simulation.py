@@ -13,8 +13,8 @@ from tests.simulation.schedule import generate
 from watcher.values import Verb
 
 SLICE = 300
-RARE = (706, 989, 1181)
-"""Seeds beyond the slice in which something strikes a mirror."""
+RARE = (706, 989, 1181, 1_007_262, 1_009_896)
+"""Seeds beyond the slice in which something strikes a mirror, or an overtaken worker writes a verdict late."""
 LONG = 100_000
 LONGEST = 900.0
 """Seconds that the long run may take; it ends there with the schedules it got through."""

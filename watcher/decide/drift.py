@@ -25,6 +25,9 @@ def converge(world: World) -> Decision | None:
         return sooner(waiting)
     if not world.crown.met and not world.unmet:
         return world.do(Verb.WRITE_CROWN, "order_met", version=desired.number, crown=world.next_crown(met=True))
+    if desired.call is Call.UNMET:
+        # Of a worker that was overtaken: every target serves it.
+        return world.do(Verb.TAG, "order_met", version=desired.number, call=None)
     return None
 
 
