@@ -201,7 +201,7 @@ def _below(path: str) -> str:
 def _from_store(doing: str, uri: str) -> Iterator[None]:
     """What MLflow's artifact stores raise, as our own: each brings an SDK with errors of its own.
 
-    The address `uri` is taken out of what they say: it is told already, and would crowd out the cause.
+    The address `uri` is told already, and would crowd out the cause.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
@@ -209,8 +209,13 @@ def _from_store(doing: str, uri: str) -> Iterator[None]:
     except WatcherError:
         raise
     except Exception as error:  # noqa: BLE001 - as above
-        sentence = f"could not {doing}: {shown(f'{type(error).__name__} ({error})'.replace(uri, 'there'))}"
+        sentence = f"could not {doing}: {shown(f'{type(error).__name__} ({_cause(error, uri)})')}"
         missing = isinstance(error, ImportError | FileNotFoundError | NotADirectoryError)
         if missing or getattr(error, "error_code", "") in _NEVER:
             raise Terminal(sentence) from None
         raise Transient(sentence) from None
+
+
+def _cause(error: Exception, uri: str) -> str:
+    """What an error says, without what MLflow puts before the one of the only file that was asked for."""
+    return str(error).rpartition("#####")[2].strip().replace(uri, "there")
