@@ -17,14 +17,16 @@ DEMO := .venv-demo/bin/python
 TEST := .venv-test/bin/python
 NEWEST := .venv-newest/bin/python
 SPARK := .venv-spark/bin/python
+FUNCTIONS := .venv-functions/bin/python
 UV_READY := .venv-uv/.ready-$(VERSION)
 DEMO_READY := .venv-demo/.ready-$(VERSION)
 TEST_READY := .venv-test/.ready-$(VERSION)
 NEWEST_READY := .venv-newest/.ready-$(VERSION)
 SPARK_READY := .venv-spark/.ready-$(VERSION)
+FUNCTIONS_READY := .venv-functions/.ready-$(VERSION)
 SPARK_STARTS := .venv-spark/.starts-$(VERSION)
 
-.PHONY: help demo demo-spark test test-all test-newest test-spark lint format types imports audit bench bench-spark mutation lock clean
+.PHONY: help demo demo-spark test test-all test-newest test-spark lint format types imports audit bench bench-azureml bench-spark mutation lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -68,6 +70,9 @@ audit: $(TEST_READY) ## ask for known vulnerabilities of what the locks pin; 3 w
 bench: $(DEMO_READY) ## measure, and print a table
 	@$(DEMO) -m benchmarks
 
+bench-azureml: $(FUNCTIONS_READY) ## measure a look at Azure ML with what a function app installs
+	@$(FUNCTIONS) -m benchmarks --only azureml
+
 bench-spark: $(SPARK_STARTS) ## measure the batch job and the stream on Spark
 	@$(SPARK) -m benchmarks --only spark --only spark_stream
 
@@ -90,7 +95,7 @@ lock: $(UV_READY) ## compile the locks again from pyproject.toml; UPGRADE=--upgr
 		$(PROJECT) --extra local --extra dev --overrides - -o requirements-newest.txt
 
 clean: ## remove what was made here
-	rm -rf .venv-uv .venv-demo .venv-test .venv-newest .venv-spark .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .azurite mutants dist
+	rm -rf .venv-uv .venv-demo .venv-test .venv-newest .venv-spark .venv-functions .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .azurite mutants dist
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(UV_READY): requirements-bootstrap.txt
@@ -103,19 +108,21 @@ $(UV_READY): requirements-bootstrap.txt
 	@touch $@
 
 .venv-%/.ready-$(VERSION): $(UV_READY)
-	@echo "installing requirements-$(LOCK_$*).txt into .venv-$* ..."
+	@echo "installing $(LOCK_$*) into .venv-$* ..."
 	@$(UV) venv --quiet --no-config --clear --python .venv-uv/bin/python .venv-$*
-	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .venv-$*/bin/python requirements-$(LOCK_$*).txt
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .venv-$*/bin/python $(LOCK_$*)
 	@touch $@
 
-LOCK_demo := demo
-LOCK_test := dev
-LOCK_newest := newest
-LOCK_spark := spark
+LOCK_demo := requirements-demo.txt
+LOCK_test := requirements-dev.txt
+LOCK_newest := requirements-newest.txt
+LOCK_spark := requirements-spark.txt
+LOCK_functions := requirements.txt
 $(DEMO_READY): requirements-demo.txt
 $(TEST_READY): requirements-dev.txt
 $(NEWEST_READY): requirements-newest.txt
 $(SPARK_READY): requirements-spark.txt
+$(FUNCTIONS_READY): requirements.txt
 
 # Java from the system's packages; the Delta jars from Maven, once.
 $(SPARK_STARTS): $(SPARK_READY)

@@ -1,7 +1,9 @@
-"""What one wake-up costs that observes 20 online endpoints of Azure ML: half of them launch a release, half bake one.
+"""What one wake-up costs that observes 20 endpoints of Azure ML on which something is going on.
 
-The cloud is the one of the tests, with the real SDKs before it; every call takes as long as one to Azure. Each wake-up
-comes a minute after the last one, so that Azure Monitor is asked in all of them.
+A release starts on two fifths of them, which are online, and on a fifth, which are batch; on two fifths one bakes. The
+cloud is the one of the tests, with the real SDKs before it; every call takes as long as one to Azure. Each wake-up
+comes a minute after the last one, so that Azure Monitor is asked in all of them. `make bench-azureml` measures with
+mlflow-skinny, as a function app has it.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ TARGETS = 20
 CALL = 0.05
 """Seconds that a call of the control plane takes."""
 WAKES = 3
-COUNTED = {"launching": "launch-", "baking": "bake-", "metrics": r"bake-.*Insights/metrics"}
-"""Of what calls are counted -> what their address has in it after `/onlineEndpoints/`."""
+KINDS = ("launch", "bake", "launch", "bake", "batch")
+"""What goes on at an endpoint, in turn; at one of `batch` a release starts."""
+COUNTED = {"launching": "launch-", "batch": "batch-", "baking": "bake-", "metrics": r"bake-.*Insights/metrics"}
+"""Of what calls are counted -> what their address has in it after `/onlineEndpoints/` or `/batchEndpoints/`."""
 IMPORTED = "import azure.ai.ml, azure.identity, mlflow; print(flush=True); input()"
 
 
@@ -36,7 +40,9 @@ class _Seen:
     """The slowest after the first, which connects."""
     first: float
     launching: float
-    """Calls of the control plane for each target that launches, in one wake-up."""
+    """Calls of the control plane for each online target that launches, in one wake-up."""
+    batch: float
+    """The same for each batch target."""
     baking: float
     """The same for each in its canary, with those of Azure Monitor."""
     metrics: float
@@ -46,7 +52,7 @@ class _Seen:
 
 def run(bench: Bench) -> Measured:
     """A new process a round, that gathers as a wake-up does; beside it one that only imported the SDKs."""
-    targets = bench.of(TARGETS, 2)
+    targets = bench.of(TARGETS, len(KINDS))
     rounds = [_round(targets) for _ in range(bench.rounds)]
     imported = [_imported() for _ in range(bench.rounds)]
     base, first = sum(imported) / len(imported), max(seen.first for seen in rounds)
@@ -54,26 +60,33 @@ def run(bench: Bench) -> Measured:
     monitor = max(seen.metrics for seen in rounds)
     return {
         "azureml_calls": Figure(
-            max(seen.launching for seen in rounds), f"{targets // 2} of {targets} targets, a release starts on each"
+            max(each for seen in rounds for each in (seen.launching, seen.batch)),
+            f"a release starts on {_many(targets, 'launch')} online and {_many(targets, 'batch')} batch endpoints",
         ),
         "azureml_canary_calls": Figure(
-            max(seen.baking for seen in rounds), f"{monitor:g} are Azure Monitor's, once a minute at most"
+            max(seen.baking for seen in rounds),
+            f"{_many(targets, 'bake')} online endpoints; {monitor:g} are Azure Monitor's, once a minute at most",
         ),
         "azureml_seconds": median_figure([seen.seconds for seen in rounds], words),
         "azureml_memory": median_figure([seen.mb / base for seen in rounds], f"over {base:.0f} MB"),
     }
 
 
+def _many(targets: int, kind: str) -> int:
+    return sum(KINDS[number % len(KINDS)] == kind for number in range(targets))
+
+
 def _round(targets: int) -> _Seen:
-    from tests.azureml.cloud import Cloud
+    from tests.azureml.cloud import Cloud, named
     from tests.azureml.server import serving
 
     cloud = Cloud()
     cloud.delay, cloud.now = CALL, time.time()
-    names = [f"{'bake' if number % 2 else 'launch'}-{number:02}" for number in range(targets)]
+    names = [f"{KINDS[number % len(KINDS)]}-{number:02}" for number in range(targets)]
     with serving(cloud) as environment:
         for name in names:
-            cloud.in_progress(name, "bench.model", "bench", canary=name.startswith("bake"))
+            family = "batch" if name.startswith("batch") else "online"
+            cloud.in_progress(named(family, name), "bench.model", "bench", canary=name.startswith("bake"))
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.azureml", *names]
         process = subprocess.Popen(
             command,
@@ -108,7 +121,7 @@ def _round(targets: int) -> _Seen:
 def _each(calls: list[str], part: str, names: list[str]) -> float:
     """Calls whose address has this in it, for each of the targets that it names."""
     kind = part.partition("-")[0]
-    counted = [call for call in calls if re.search(f"/onlineEndpoints/{part}", call)]
+    counted = [call for call in calls if re.search(f"/(online|batch)Endpoints/{part}", call)]
     return len(counted) / len([name for name in names if name.startswith(kind)])
 
 
@@ -131,6 +144,7 @@ def observe(names: list[str]) -> None:
     import mlflow  # noqa: F401 - what a registry of its own would import
 
     import deployers
+    from deployers.azureml.batch import AzureBatch
     from deployers.azureml.online import AzureOnline
     from tests.azureml.cloud import SHORT
     from watcher.fakes.registry import FakeRegistry
@@ -142,9 +156,10 @@ def observe(names: list[str]) -> None:
 
     targets = []
     for name in names:
-        settings = {"workspace": SHORT, "endpoint": name}
-        place = deployers.place("azureml-online", settings)
-        targets.append(Target(name, "azureml-online", Kind.ENDPOINT, "bench.model", "bench", place, settings))
+        batch = name.startswith("batch")
+        kind, shape = ("azureml-batch", Kind.BATCH) if batch else ("azureml-online", Kind.ENDPOINT)
+        settings = {"workspace": SHORT, "endpoint": name} | ({"compute": "cpu"} if batch else {})
+        targets.append(Target(name, kind, shape, "bench.model", "bench", deployers.place(kind, settings), settings))
     registry = FakeRegistry(time.time)
     registry.create_version("bench.model", {"auc": 0.8})
     minutes = 0
@@ -152,7 +167,8 @@ def observe(names: list[str]) -> None:
     def clock() -> float:
         return time.time() + 60.0 * minutes
 
-    sources = Sources(registry, registry, {"azureml-online": AzureOnline(None, clock=clock)}, lambda _: Example(b"{}"))
+    moved = {"azureml-online": AzureOnline(None, clock=clock), "azureml-batch": AzureBatch(None, clock=clock)}
+    sources = Sources(registry, registry, moved, lambda _: Example(b"{}"))
     watched = Watched("bench.model", Mode.DEPLOY, Policy(Primary("auc")), Rollout(), tuple(targets))
     for minutes in range(WAKES):  # noqa: B007 - the clock's
         began = time.perf_counter()

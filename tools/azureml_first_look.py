@@ -1,6 +1,6 @@
 """The first look at a subscription: what this project relies on and could not try against Azure itself.
 
-    python tools/azureml_first_look.py watch.yaml [--ask rows.json]
+    python -m tools.azureml_first_look watch.yaml [--ask rows.json]
 
 It reads the registry and every target on Azure ML that the settings name, and changes nothing. With `--ask` it sends
 one request to each deployment, past the traffic. A line is `ok`, `no` with what was found instead, or `?` where there

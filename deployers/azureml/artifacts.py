@@ -25,6 +25,8 @@ ABANDONED = 24 * 3600.0
 """Seconds after which what was fetched and never sent is removed."""
 LEAST = 1.0
 """Seconds that a file is waited for in any case."""
+SHOWN, LONGEST = 80, 2_000
+"""Characters of an address in a sentence, which must leave room for what went wrong there; and of any address."""
 _NEVER = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"})
 
 
@@ -37,7 +39,7 @@ class Source:
 
     def sizes(self) -> dict[str, int]:
         """Path below the folder -> bytes, 0 where the store does not tell. Raises Terminal where it is no model."""
-        with _from_store(f"list the model's files in {self.where}"):
+        with _from_store(f"list the model's files in {self.where}", self.uri):
             folders, found = [""], dict[str, int]()
             repository = self._repository()
             while folders:
@@ -55,7 +57,7 @@ class Source:
 
         `wanted`: what is looked for, as an error has it.
         """
-        with _from_store(f"read {wanted} of the model in {self.where}"):
+        with _from_store(f"read {wanted} of the model in {self.where}", self.uri):
             from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
             repository = self._repository()
@@ -63,13 +65,14 @@ class Source:
 
     def download(self, path: str, into: Path) -> Path:
         """A copy of one file below `into`; takes as long as it takes."""
-        with _from_store(f"read {path} of the model in {self.where}"):
+        with _from_store(f"read {path} of the model in {self.where}", self.uri):
             return Path(self._repository().download_artifacts(path, dst_path=str(into)))
 
     @property
     def where(self) -> str:
-        """The address, as it may be shown."""
-        return plain(self.uri.partition("?")[0], 200)
+        """The address, as it may be shown; of a long one its end, which tells versions apart."""
+        address = plain(self.uri.partition("?")[0], LONGEST)
+        return address if len(address) <= SHOWN else f"{address[:10]}…{address[11 - SHOWN :]}"
 
     def _repository(self) -> Any:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -148,10 +151,15 @@ def one_file(source: Source, path: str, scratch: Path) -> Path:
     """A small file, at once. Raises Terminal where there is none."""
     here = source.folder(path)
     if here is None:
-        return source.download(path, scratch)
-    if not (here / path).is_file():
-        raise Terminal(f"there is no {path} in {source.where}")
-    return here / path
+        try:
+            return source.download(path, scratch)
+        except Transient:
+            # Stores have no word in common for what is not there; only a listing that came through says so.
+            if path in source.sizes():
+                raise
+    elif (here / path).is_file():
+        return here / path
+    raise Terminal(f"there is no {path} in {source.where}")
 
 
 def _folder(source: Source) -> Path:
@@ -190,16 +198,24 @@ def _below(path: str) -> str:
 
 
 @contextmanager
-def _from_store(doing: str) -> Iterator[None]:
-    """What MLflow's artifact stores raise, as our own: each brings an SDK with errors of its own."""
+def _from_store(doing: str, uri: str) -> Iterator[None]:
+    """What MLflow's artifact stores raise, as our own: each brings an SDK with errors of its own.
+
+    The address `uri` is told already, and would crowd out the cause.
+    """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         yield
     except WatcherError:
         raise
     except Exception as error:  # noqa: BLE001 - as above
-        sentence = f"could not {doing}: {shown(f'{type(error).__name__} ({error})')}"
+        sentence = f"could not {doing}: {shown(f'{type(error).__name__} ({_cause(error, uri)})')}"
         missing = isinstance(error, ImportError | FileNotFoundError | NotADirectoryError)
         if missing or getattr(error, "error_code", "") in _NEVER:
             raise Terminal(sentence) from None
         raise Transient(sentence) from None
+
+
+def _cause(error: Exception, uri: str) -> str:
+    """What an error says, without what MLflow puts before the one of the only file that was asked for."""
+    return str(error).rpartition("#####")[2].strip().replace(uri, "there")

@@ -16,7 +16,7 @@ from deployers.azureml.checks import MOST_DEPLOYMENTS, full, problems
 from deployers.azureml.marks import EndpointMarks
 from deployers.azureml.places import Workspace, endpoint, workspace
 from deployers.azureml.trouble import Absent, Busy, Refused, failure
-from watcher.errors import Conflict, Terminal, Transient
+from watcher.errors import Conflict, Terminal, Transient, UnderWay
 from watcher.retry import Retry
 from watcher.text import plain
 from watcher.values import (
@@ -103,7 +103,7 @@ class AzureEndpoints(abc.ABC):
         target, name = release.target, endpoint(release.target.settings)
         azure = self._azure(target)
         if not self._ready(azure, name, target):
-            return
+            raise UnderWay(f"the endpoint {name} is being made or changed", SOON)
         there = azure.deployment(self.family, name, release.name)
         if there is not None:
             if (

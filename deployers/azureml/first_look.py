@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from deployers.azureml.azure import ONLINE, Azure, Family, Json
 from deployers.azureml.metrics import LATENCY, REQUESTS
 from deployers.azureml.scoring import DEPLOYMENT, may_be_in_clear, score
+from deployers.azureml.trouble import Absent
 from watcher.errors import WatcherError
 from watcher.text import plain
 from watcher.values import Example
@@ -65,8 +66,12 @@ def _look(azure: Azure, family: Family, name: str) -> Iterator[Seen]:
         if not uri:
             yield Seen(what, ok=False, found="no AzureAsyncOperationUri among its properties")
             continue
-        status = plain(str(azure.operation(str(uri)).get("status") or ""), 40)
-        yield Seen(what, bool(status), status)
+        try:
+            status = plain(str(azure.operation(str(uri)).get("status") or ""), 40)
+        except Absent:
+            yield Seen(what, ok=None, found="Azure keeps that operation no more")
+        else:
+            yield Seen(what, bool(status), status)
     if not deployments:
         yield Seen(f"deployments of {name} name their operations", ok=None, found="there are none yet")
     if family is ONLINE:

@@ -268,7 +268,8 @@ class Cloud:
                     done,
                 ),
             )
-            body = {"location": LOCATION, "tags": dict(tags or {}), "properties": {"endpointComputeType": "Managed"}}
+            compute = {} if endpoint.startswith("batch/") else {"endpointComputeType": "Managed"}
+            body = {"location": LOCATION, "tags": dict(tags or {}), "properties": compute}
             made.deployments[deployment] = Deployment(body, done, "by-hand")
             made.shown = {**made.shown, deployment: share} if share else made.shown
 
@@ -286,6 +287,7 @@ class Cloud:
         """An endpoint of a watcher with a release that serves and one that starts, or that has a tenth of the traffic.
 
         The traffic was written three days ago, that of a canary ten minutes ago; clients call it each second.
+        `endpoint`: as `named` has it.
         """
         tags = {"watcher.owner": owner, "watcher.model": model}
         for number, share in ((1, 90 if canary else 100), (2, 10 if canary else 0)):

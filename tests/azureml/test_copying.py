@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from mlflow.store.artifact import artifact_repository_registry as registry
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 from deployers.azureml import artifacts, copying, endpoints, store
+from deployers.azureml.artifacts import Source, one_file
 from deployers.azureml.online import AzureOnline
 from tests.azureml import house
 from tests.azureml.cloud import Cloud
@@ -222,6 +224,28 @@ def test_a_file_that_is_too_large_for_the_disk_is_not_begun(
     with pytest.raises(Transient, match=r"is 9,000,000 bytes, and .* has 5,000,000 free: make room there, or point"):
         bench.deployer.launch(remote)
     assert (Remote.read, registered(bench.cloud)) == ([], [])
+
+
+def test_a_file_that_is_missing_in_a_remote_store_is_named_and_not_looked_for_again(
+    remote: Release, tmp_path: Path
+) -> None:
+    source = Source(remote.version.artifact_uri, None)
+    with pytest.raises(Terminal, match=f"^there is no conda.yml in {re.escape(source.where)}$"):
+        one_file(source, "conda.yml", tmp_path)
+
+
+def test_why_a_store_did_not_answer_is_told_early_however_long_its_address_is(
+    remote: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: Any) -> None:
+        raise OSError("the store is down")
+
+    monkeypatch.setattr(Remote, "_download_file", down)
+    address = f"{remote.version.artifact_uri}/{'deep/' * 40}model"
+    with pytest.raises(Transient) as told:
+        Source(address, None).download("conda.yaml", Path(tempfile.gettempdir()))
+    assert "the store is down" in str(told.value)[:200]
+    assert "deep/model: " in str(told.value)
 
 
 def test_a_file_that_comes_short_is_not_taken(bench: Bench, remote: Release, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,19 @@ def test_what_holds_is_ok_and_what_nothing_shows_yet_is_open(
     ]
 
 
+def test_a_deployment_whose_operation_is_forgotten_hides_nothing_of_its_endpoint(
+    bench: Bench, script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.cloud.by_hand(bench.endpoint, "blue")
+    assert script.main([written(tmp_path, sqlite_registry(tmp_path), bench.endpoint)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert (
+        "?   the deployment blue names its operation, where a failure is told: Azure keeps that operation no more"
+        in told
+    )
+    assert sum("Azure Monitor tells" in line for line in told) == 2
+
+
 def test_what_does_not_hold_is_told_with_what_was_found(
     bench: Bench, script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

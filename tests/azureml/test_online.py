@@ -16,7 +16,7 @@ from tests.azureml import house
 from tests.azureml.cloud import MOST_DEPLOYMENTS, SHORT, WORKSPACE_ID, Operation
 from tests.azureml.house import Bench
 from tests.dripping import dripping
-from watcher.errors import Conflict, Terminal, Transient, UserError
+from watcher.errors import Conflict, Terminal, Transient, UnderWay, UserError
 from watcher.values import Example, State
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,8 @@ def test_a_new_endpoint_and_its_deployments_carry_the_owner_and_the_identity(ben
 
 def test_an_endpoint_that_takes_longer_than_a_verb_is_waited_for_by_later_launches(bench: Bench) -> None:
     bench.cloud.endpoint_seconds = 100.0
-    bench.deployer.launch(bench.release(1))
+    with pytest.raises(UnderWay, match=f"^the endpoint {bench.endpoint} is being made or changed$"):
+        bench.deployer.launch(bench.release(1))
     assert bench.observe().moving
     assert bench.deployments() == set()
     bench.cloud.sleep(120)
