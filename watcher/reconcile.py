@@ -227,19 +227,12 @@ class Loop:
         return done(snapshot, record, step, outcome, now, about)
 
     def _overtaken(self, name: str, step: Step) -> None:
-        """A verdict that was written later than another worker's may stand in its place: it is read again.
-
-        Not while somebody is in the middle of a step, whose outcome would then not be saved.
-        """
-        stored = self.ledger.load(key_of(name))
-        if stored is None or step.verb is not Verb.TAG or step.version is None:
-            return
-        now = self.clock()
-        record, lines = _read(stored.body, name, now)
-        doubtful = changed(record, settled=min(record.settled, step.version - 1))
-        if doubtful is not record and (record.intent is None or record.intent.until <= now):
-            with contextlib.suppress(Conflict):
-                self._save(name, doubtful, stored.revision, lines, now)
+        """A verdict that was written later than another worker's may stand in its place: the version is read again."""
+        stored, now = self.ledger.load(key_of(name)), self.clock()
+        record, lines = _read(stored.body if stored else None, name, now)
+        doubted = changed(record, settled=min(record.settled, (step.version or 0) - 1))
+        with contextlib.suppress(Conflict):
+            self._save(name, doubted, stored.revision if stored else None, lines, now)
 
     def _about(self, seconds: float) -> dict[str, Any]:
         """Who took a step, and how long it took."""

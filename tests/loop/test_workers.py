@@ -14,7 +14,7 @@ from tests.loop.world import MODEL, Died, World, to_weight
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.fakes.deployer import FakeDeployer
 from watcher.record import NAMES, Record, from_json
-from watcher.values import Call, Example, Probe, Release, Verb, Version
+from watcher.values import Call, Example, Probe, Release, Verb
 
 
 def test_an_unexpired_intent_of_another_worker_stops_this_one() -> None:
@@ -239,12 +239,14 @@ def test_a_verdict_that_an_overtaken_worker_takes_off_is_written_again() -> None
     worse = world.train(0.5)
     world.rest()
     world.registry.rejudge(MODEL, worse)
+    others = [world.worker()]
 
     def at(verb: str, when: str) -> None:
-        version = world.registry.version(MODEL, worse)
-        if (verb, when) == ("tag", "before") and isinstance(version, Version) and version.rejudge:
+        if (verb, when) == ("tag", "before") and others:
+            other = others.pop()
             world.now += 60.0
-            world.rest(world.worker())
+            for _ in range(3):
+                other.wake(world.watched)
             assert world.call(worse) is Call.LOSES
 
     world.rest(tapped(world, at))
