@@ -27,7 +27,7 @@ def converge(world: World) -> Decision | None:
         return world.do(Verb.WRITE_CROWN, "order_met", version=desired.number, crown=world.next_crown(met=True))
     if desired.call is Call.UNMET:
         # Of a worker that was overtaken: every target serves it.
-        return world.do(Verb.TAG, "order_met", version=desired.number, call=None)
+        return world.known(desired).do(Verb.TAG, "order_met", version=desired.number, call=None)
     return None
 
 
