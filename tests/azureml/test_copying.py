@@ -237,7 +237,7 @@ def test_a_file_that_is_missing_in_a_remote_store_is_named_and_not_looked_for_ag
 def test_why_a_store_did_not_answer_is_told_early_however_long_its_address_is(
     remote: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def down(*_: Any) -> None:
+    def down(*_: Any, **__: Any) -> None:
         raise OSError("the store is down")
 
     monkeypatch.setattr(Remote, "_download_file", down)
