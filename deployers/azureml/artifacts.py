@@ -159,7 +159,7 @@ def one_file(source: Source, path: str, scratch: Path) -> Path:
                 raise
     elif (here / path).is_file():
         return here / path
-    raise Terminal(f"there is no {path} in {source.where}")
+    raise Terminal(f"there is no {path} in {source.where}: log the model again, or name an `environment`")
 
 
 def _folder(source: Source) -> Path:

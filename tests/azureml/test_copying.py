@@ -230,7 +230,7 @@ def test_a_file_that_is_missing_in_a_remote_store_is_named_and_not_looked_for_ag
     remote: Release, tmp_path: Path
 ) -> None:
     source = Source(remote.version.artifact_uri, None)
-    with pytest.raises(Terminal, match=f"^there is no conda.yml in {re.escape(source.where)}$"):
+    with pytest.raises(Terminal, match=f"^there is no conda.yml in {re.escape(source.where)}: log"):
         one_file(source, "conda.yml", tmp_path)
 
 
