@@ -25,7 +25,7 @@ def act(step: Step, snapshot: Snapshot, sources: Sources) -> Probe | None:
         case Step(verb=Verb.UNMARK):
             registry.challenge(name, None, marks)
         case Step(verb=Verb.TAG, version=int(version)):
-            registry.tag(name, version, step.call)
+            registry.tag(name, version, step.call, _version(snapshot, step).call)
         case Step(verb=Verb.EVALUATE):
             _evaluate(step, snapshot, sources)
         case _:

@@ -85,8 +85,10 @@ class Registry(Protocol):
         """Write the crown tag whole. The same value already there is success; another `n` is a `Conflict`."""
         ...
 
-    def tag(self, name: str, version: int, call: Call | None) -> None:
-        """Write or remove (None) the version tag `watcher.verdict`. Repeats are harmless; gone: `Conflict`.
+    def tag(self, name: str, version: int, call: Call | None, expect: Call | None) -> None:
+        """Write or remove (None) the version tag `watcher.verdict`.
+
+        Already so is success; another call than expected, or a version that is gone, is a `Conflict`.
 
         Removing it removes `watcher.rejudge` too, the verdict first: a crash in between repeats the whole.
         """

@@ -157,7 +157,7 @@ def test_rollback_is_refused_where_nothing_served_before(desk: Desk) -> None:
 @pytest.mark.parametrize("call", [Call.ROLLED_BACK, Call.DISPLACED, Call.UNMET])
 def test_rollback_never_returns_to_a_version_that_was_taken_down(desk: Desk, call: Call) -> None:
     first, second = desk.crowned(0.8), desk.crowned(0.9)
-    desk.registry.tag("churn", first, call)
+    desk.registry.set_tag("churn", first, "watcher.verdict", call)
     ran = desk("rollback", "churn")
     assert ran.code == 1
     assert f"v{first} served before, and" in ran.err

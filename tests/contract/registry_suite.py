@@ -209,7 +209,7 @@ class RegistrySuite:
             lambda: world.registry.crown(model, 2, Crown(crowned=2, n=1), expect),
             lambda: world.registry.challenge(model, 2, expect),
             lambda: world.registry.write_crown(model, Crown(n=1), expect),
-            lambda: world.registry.tag(model, 2, Call.WINS),
+            lambda: world.registry.tag(model, 2, Call.WINS, None),
         ]
         for write in writes:
             with pytest.raises(Conflict):
@@ -295,7 +295,7 @@ class RegistrySuite:
         assert [(v.number, v.rejudge) for v in found] == [(3, False), (1, True)]
 
     def test_what_a_listing_brings_along_is_as_a_direct_get_gives_it(self, world: World, model: str) -> None:
-        world.registry.tag(model, 2, Call.LOSES)
+        world.registry.tag(model, 2, Call.LOSES, None)
         world.create_version(model, files=False)
         found = world.registry.versions(model, above=3, also=(1, 2, 9))
         assert found[0].number == 4
@@ -327,18 +327,18 @@ class RegistrySuite:
 
     @pytest.mark.parametrize("call", list(Call))
     def test_a_verdict_is_written_as_a_tag_and_read_back(self, world: World, model: str, call: Call) -> None:
-        world.registry.tag(model, 2, call)
-        world.registry.tag(model, 2, call)
+        world.registry.tag(model, 2, call, None)
+        world.registry.tag(model, 2, call, None)
         found = world.registry.version(model, 2)
         assert isinstance(found, Version)
         assert found.call is call
         assert found.tags["watcher.verdict"] == call.value
 
     def test_removing_a_verdict_removes_the_wish_to_judge_again(self, world: World, model: str) -> None:
-        world.registry.tag(model, 2, Call.LOSES)
+        world.registry.tag(model, 2, Call.LOSES, None)
         world.registry.rejudge(model, 2)
-        world.registry.tag(model, 2, None)
-        world.registry.tag(model, 2, None)
+        world.registry.tag(model, 2, None, Call.LOSES)
+        world.registry.tag(model, 2, None, Call.LOSES)
         found = world.registry.version(model, 2)
         assert isinstance(found, Version)
         assert (found.call, found.rejudge) == (None, False)
@@ -354,7 +354,16 @@ class RegistrySuite:
         world.delete_version(model, 2)
         for call in (Call.WINS, None):
             with pytest.raises(Conflict):
-                world.registry.tag(model, 2, call)
+                world.registry.tag(model, 2, call, None)
+
+    def test_a_verdict_is_not_written_over_one_that_came_in_between(self, world: World, model: str) -> None:
+        world.registry.tag(model, 2, Call.ROLLED_BACK, None)
+        for call, expect in ((Call.WINS, None), (None, Call.WINS), (Call.DISPLACED, Call.WINS)):
+            with pytest.raises(Conflict, match="rolled_back"):
+                world.registry.tag(model, 2, call, expect)
+        assert _version(world, model, 2).call is Call.ROLLED_BACK
+        world.registry.tag(model, 2, Call.DISPLACED, Call.ROLLED_BACK)
+        assert _version(world, model, 2).call is Call.DISPLACED
 
     # Orders
 
@@ -435,7 +444,7 @@ class RegistrySuite:
         world.set_alias(model, "champion", 1)
         world.registry.write_crown(model, Crown(n=1), world.registry.read(model))
         world.registry.hold(model, "ann")
-        world.registry.tag(model, 1, Call.LOSES)
+        world.registry.tag(model, 1, Call.LOSES, None)
         world.log_metric(model, number, "auc", 0.91)
         world.delete_alias(model, "champion")
         assert _updated(world, model) == at
@@ -483,7 +492,7 @@ class RegistrySuite:
             world.create_version(there, files=False)
         world.registry.rejudge(name, 1)
         world.registry.crown(name, 2, Crown(crowned=2, n=1), world.registry.read(name))
-        world.registry.tag(name, 2, Call.WINS)
+        world.registry.tag(name, 2, Call.WINS, None)
         assert world.registry.read(name).champion == 2
         assert [(v.identity.name, v.number) for v in world.registry.versions(name, above=1)] == [(name, 2), (name, 1)]
         assert name in world.registry.names()

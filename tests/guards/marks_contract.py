@@ -38,6 +38,7 @@ class Registry:
         self.tags: dict[str, str] = {}
         self.versions: dict[str, dict[str, str]] = {str(number): {} for number in VERSIONS}
         self.reads = self.writes = 0
+        """Of the model, and of anything."""
 
     def ask(self, doing: str, call: Callable[[Any], Any]) -> Any:
         return call(self)
@@ -55,7 +56,6 @@ class Registry:
         return SimpleNamespace(name=name, aliases=dict(self.aliases), tags=dict(self.tags), latest_versions=latest)
 
     def get_model_version(self, name: str, version: str) -> Any:
-        self.reads += 1
         return SimpleNamespace(version=version, tags=dict(self._version(name, version)))
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
@@ -224,20 +224,21 @@ def _called(registry: Registry) -> None:
     """Verdicts are written, taken back with what asked for that, and none is written for a number without a version."""
     versions = VersionMarks(cast("Client", registry))
     name, key = registry.name, registry.dialect.key
-    for call in (None, Call.WINS, Call.LOSES, None, None):
-        versions.tag(name, 1, call)
+    for expect, call in itertools.pairwise((None, None, Call.WINS, Call.WINS, Call.LOSES, None, None)):
+        versions.tag(name, 1, call, expect)
         assert registry.versions["1"].get(key(tags.VERDICT)) == (call.value if call else None)
     versions.approve(name, 1, "approved_by", "ana")
-    versions.tag(name, 1, Call.LOSES)
+    versions.tag(name, 1, Call.LOSES, None)
+    for call, expect in ((Call.WINS, None), (None, Call.WINS)):
+        assert _refuses(partial(versions.tag, name, 1, call, expect)), "written over a verdict that nobody expected"
     versions.rejudge(name, 1)
     assert tags.numbers(registry.dialect.read(registry.tags)) == (set() if registry.dialect.whole_hits else {1})
-    versions.tag(name, 1, None)
+    versions.tag(name, 1, None, Call.LOSES)
     assert registry.versions["1"] == {"approved_by": "ana"}
     assert not registry.tags
-    must_read = not (registry.dialect.quiet_removal and registry.dialect.whole_hits)
-    assert must_read or not registry.reads, "read, and nothing was asked"
+    assert not (registry.dialect.whole_hits and registry.reads), "the model is read, and has nothing to say"
     for number in (*NO_VERSION, 99):
-        assert _refuses(partial(versions.tag, name, number, Call.LOSES)), f"v{number} was called something"
+        assert _refuses(partial(versions.tag, name, number, Call.LOSES, None)), f"v{number} was called something"
 
 
 def _refuses(deed: Callable[[], object]) -> bool:

@@ -84,7 +84,7 @@ def test_what_is_written_about_one_model_is_read_about_that_model(
     registry = world.registry
     registry.hold(name, text)
     registry.crown(name, first, Crown(crowned=first, n=1), registry.read(name))
-    registry.tag(name, second, Call.LOSES)
+    registry.tag(name, second, Call.LOSES, None)
     registry.rejudge(name, first)
     marks = registry.read(name)
     assert (marks.champion, marks.challenger, marks.newest) == (first, None, second)
@@ -118,7 +118,7 @@ def test_a_question_about_any_name_is_answered_in_plain_words(
         lambda: registry.rejudge(name, number),
         lambda: registry.approve(name, number, who, who),
         lambda: registry.challenge(name, number, Marks(name)),
-        lambda: registry.tag(name, number, Call.WINS),
+        lambda: registry.tag(name, number, Call.WINS, None),
         lambda: registry.hold(name, who),
     )
     for ask in asked:

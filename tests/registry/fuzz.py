@@ -165,6 +165,12 @@ def _kind(error: WatcherError) -> str:
     return next((kind.__name__ for kind in (Conflict, Terminal) if isinstance(error, kind)), type(error).__name__)
 
 
+def _called(world: Any, told: Told) -> Call | None:
+    """What whoever acts takes the version to be called."""
+    found = world.registry.version(told.name, told.number) if told.looks else None
+    return found.call if isinstance(found, Version) else None
+
+
 Act = Callable[[Any, Told, Marks], object]
 
 PEOPLE: Mapping[str, Act] = {
@@ -199,8 +205,8 @@ PORTS: Mapping[str, Act] = {
     "challenge": lambda w, t, e: w.registry.challenge(t.name, t.number, e),
     "unmark": lambda w, t, e: w.registry.challenge(t.name, None, e),
     "write crown": lambda w, t, e: w.registry.write_crown(t.name, t.crown, e),
-    "tag": lambda w, t, _: w.registry.tag(t.name, t.number, list(Call)[t.crown.floor]),
-    "untag": lambda w, t, _: w.registry.tag(t.name, t.number, None),
+    "tag": lambda w, t, _: w.registry.tag(t.name, t.number, list(Call)[t.crown.floor], _called(w, t)),
+    "untag": lambda w, t, _: w.registry.tag(t.name, t.number, None, _called(w, t)),
     "order": lambda w, t, _: w.registry.set_champion(t.name, t.number),
     "hold": lambda w, t, _: w.registry.hold(t.name, [" ann\n", "", "x" * 1_500][t.crown.n % 3]),
     "release": lambda w, t, _: w.registry.hold(t.name, None),

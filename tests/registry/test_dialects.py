@@ -117,10 +117,10 @@ def test_a_listing_reads_a_bounded_number_of_versions(
 
 def test_a_person_asks_for_another_verdict_by_a_tag_of_the_model(running: Workspace, tmp_path: Path) -> None:
     world, name = there("databricks-uc", running, tmp_path)
-    world.registry.tag(name, 1, Call.LOSES)
+    world.registry.tag(name, 1, Call.LOSES, None)
     world.client.set_registered_model_tag(name, "watcher_rejudge_1", "yes")
     assert [(v.number, v.rejudge) for v in world.registry.versions(name, above=2)] == [(3, False), (1, True)]
-    world.registry.tag(name, 1, None)
+    world.registry.tag(name, 1, None, Call.LOSES)
     assert [v.number for v in world.registry.versions(name, above=2)] == [3]
 
 
@@ -128,7 +128,7 @@ def test_keys_are_spelled_as_unity_catalog_takes_them(running: Workspace, tmp_pa
     world, name = there("databricks-uc", running, tmp_path)
     world.registry.write_crown(name, Crown(crowned=1, n=1), world.registry.read(name))
     world.registry.hold(name, "ann")
-    world.registry.tag(name, 2, Call.LOSES)
+    world.registry.tag(name, 2, Call.LOSES, None)
     assert set(world.client.get_registered_model(name).tags) == {"watcher_crown", "watcher_hold"}
     assert world.client.get_model_version(name, "2").tags == {"watcher_verdict": "loses"}
 

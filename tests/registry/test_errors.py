@@ -45,8 +45,8 @@ READS: dict[str, Callable[[MlflowRegistry], object]] = {
 }
 WRITES: dict[str, Callable[[MlflowRegistry], object]] = {
     "challenge": lambda r: r.challenge("m", 1, Marks("m")),
-    "tag": lambda r: r.tag("m", 1, Call.WINS),
-    "untag": lambda r: r.tag("m", 1, None),
+    "tag": lambda r: r.tag("m", 1, Call.WINS, None),
+    "untag": lambda r: r.tag("m", 1, None, None),
     "set_champion": lambda r: r.set_champion("m", 1),
     "hold": lambda r: r.hold("m", "ann"),
     "rejudge": lambda r: r.rejudge("m", 1),

@@ -101,11 +101,11 @@ def test_a_restored_registry_is_what_it_was_faults_included(registry: FakeRegist
     seen = registry.read("m"), registry.versions("m", 0)
     registry.delete_model("m")
     with pytest.raises(Transient):
-        registry.tag("m", 1, Call.WINS)
+        registry.tag("m", 1, Call.WINS, None)
     registry.restore(state)
     assert (registry.read("m"), registry.versions("m", 0)) == seen
     with pytest.raises(Transient):
-        registry.tag("m", 1, Call.WINS)
+        registry.tag("m", 1, Call.WINS, None)
 
 
 def test_two_forks_do_not_see_each_other(registry: FakeRegistry, clock: Clock) -> None:
@@ -164,7 +164,7 @@ def test_an_alias_that_mlflow_refuses_is_refused(registry: FakeRegistry, alias: 
 def test_calls_are_recorded_with_their_arguments(registry: FakeRegistry) -> None:
     registry.calls.clear()
     registry.read("m")
-    registry.tag("m", 1, Call.WINS)
+    registry.tag("m", 1, Call.WINS, None)
     assert list(registry.calls) == [("read", "m"), ("tag", "m", 1, Call.WINS)]
 
 

@@ -77,10 +77,10 @@ def test_a_retried_crowning_does_not_undo_what_a_person_did_meanwhile(world: Mlf
 def test_a_crash_while_a_verdict_is_cleared_leaves_the_wish_to_judge_again(
     world: MlflowWorld, model: str, at: str
 ) -> None:
-    world.registry.tag(model, 2, Call.LOSES)
+    world.registry.tag(model, 2, Call.LOSES, None)
     world.registry.rejudge(model, 2)
     with pytest.raises(Transient):
-        MlflowRegistry(Flaky(world.uri, at, sent=False), Retry(attempts=1)).tag(model, 2, None)
+        MlflowRegistry(Flaky(world.uri, at, sent=False), Retry(attempts=1)).tag(model, 2, None, Call.LOSES)
     found = world.registry.version(model, 2)
     assert isinstance(found, Version)
     assert found.rejudge
@@ -127,7 +127,7 @@ def test_a_name_that_no_model_can_have_is_refused_before_anybody_is_asked(name: 
         lambda: registry.versions(name, 0),
         lambda: registry.crown(name, 1, CROWN, Marks(name)),
         lambda: registry.hold(name, "ann"),
-        lambda: registry.tag(name, 1, Call.WINS),
+        lambda: registry.tag(name, 1, Call.WINS, None),
     ]
     for verb in verbs:
         with pytest.raises(Terminal, match="no registered model can be called"):

@@ -186,9 +186,12 @@ class FakeRegistry:
             self._mark(name, crown=crown, problem=None)
         self._leave("write_crown", None)
 
-    def tag(self, name: str, version: int, call: Call | None) -> None:
+    def tag(self, name: str, version: int, call: Call | None, expect: Call | None) -> None:
         self._enter("tag", name, version, call)
         self._still(name, version)
+        now = self._called(name, version)
+        if now not in {call, expect}:
+            raise Conflict(f"version {version} of {name!r} is called {now}; expected {expect}")
         if call is not None:
             self._tag_version(name, version, "watcher.verdict", call.value)
         else:
@@ -375,6 +378,11 @@ class FakeRegistry:
         if not now.exists:
             raise Conflict(f"the registered model {name!r} does not exist any more")
         return now
+
+    def _called(self, name: str, version: int) -> Call | None:
+        model = (self._seen() if self.stale_compare else self._world).models.get(name)
+        found = model.versions.get(version) if model else None
+        return found.call if found else None
 
     def _enter(self, verb: str, *arguments: Any) -> None:
         self.calls.append((verb, *arguments))

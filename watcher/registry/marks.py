@@ -187,15 +187,20 @@ class VersionMarks:
         self._client = client
         self._dialect = client.dialect
 
-    def tag(self, name: str, version: int, call: Call | None) -> None:
+    def tag(self, name: str, version: int, call: Call | None, expect: Call | None) -> None:
         try:
-            if call is not None:
-                self._set(name, version, tags.VERDICT, call.value)
-            else:
+            held = self._read(name, version)
+            now = tags.call_from(held.get(tags.VERDICT))
+            if now not in {call, expect}:
+                raise Conflict(f"version {version} of {name!r} is called {now}; expected {expect}")
+            if call is None:
                 # The verdict first: after a crash in between, `rejudge` still asks for the whole.
-                self._delete(name, version, tags.VERDICT)
-                self._delete(name, version, tags.REJUDGE)
+                for key in (tags.VERDICT, tags.REJUDGE):
+                    if key in held:
+                        self._delete(name, version, key)
                 self._forget(name, version)
+            elif now is not call:
+                self._set(name, version, tags.VERDICT, call.value)
         except Absent as error:
             raise Conflict(str(error)) from None
 
@@ -210,6 +215,11 @@ class VersionMarks:
     def approve(self, name: str, version: int, tag: str, who: str) -> None:
         self._set(name, version, tag, tags.short(who))
 
+    def _read(self, name: str, version: int) -> Mapping[str, str]:
+        doing = _doing("read", name, version, self._dialect.key(tags.VERDICT), self._dialect)
+        found = self._client.ask(doing, lambda c: c.get_model_version(name, str(version)))
+        return self._dialect.read(found.tags or {})
+
     def _set(self, name: str, version: int, key: str, value: str) -> None:
         spelled = self._dialect.key(key)
         doing = _doing("write", name, version, spelled, self._dialect)
@@ -218,10 +228,6 @@ class VersionMarks:
     def _delete(self, name: str, version: int, key: str) -> None:
         spelled = self._dialect.key(key)
         doing = _doing("remove", name, version, spelled, self._dialect)
-        if not self._dialect.quiet_removal:
-            found = self._client.ask(doing, lambda c: c.get_model_version(name, str(version)))
-            if spelled not in (found.tags or {}):
-                return
         self._client.ask(doing, lambda c: c.delete_model_version_tag(name, str(version), spelled))
 
     def _forget(self, name: str, version: int) -> None:

@@ -75,8 +75,8 @@ class MlflowRegistry:
     def write_crown(self, name: str, crown: Crown, expect: Marks) -> None:
         self._retry(lambda: self._marks.write_crown(name, crown, expect))
 
-    def tag(self, name: str, version: int, call: Call | None) -> None:
-        self._retry(lambda: self._version_marks.tag(name, version, call))
+    def tag(self, name: str, version: int, call: Call | None, expect: Call | None) -> None:
+        self._retry(lambda: self._version_marks.tag(name, version, call, expect))
 
     # Orders
 
