@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,9 @@ from tests.loop.world import MODEL, World, target
 from watcher.values import Target
 
 TWO = (target("api"), target("nightly", "fake-batch"))
+
+MEANWHILE = tuple(itertools.product((1, 2, 5, 40), (0.0, 60.0)))
+"""Wake-ups of the other worker, and how long the first is stopped: within its lease, and beyond it."""
 
 
 def nothing(world: World) -> None:
@@ -86,14 +90,19 @@ def test_another_worker_and_a_person_at_any_port_call(story: str, deed: str, wak
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("first", [0, 3])
 @pytest.mark.parametrize("targets", [ONE, TWO], ids=["one target", "two targets"])
-@pytest.mark.parametrize("pause", [0.0, 60.0], ids=["within the lease", "beyond the lease"])
-@pytest.mark.parametrize("wakes", [1, 2, 5, 40])
 @pytest.mark.parametrize("deed", sorted(PEOPLE))
 @pytest.mark.parametrize("story", sorted(STORIES))
 def test_another_worker_and_a_person_at_every_port_call(
-    story: str, deed: str, wakes: int, pause: float, targets: tuple[Target, ...]
+    story: str, deed: str, targets: tuple[Target, ...], first: int
 ) -> None:
+    """Within the lease and beyond it at each; how long the other works differs from call to call."""
     start = before(story, targets)
-    for place in places_of(start, story):
-        interrupted(start, story, place, PEOPLE[deed], wakes, pause)
+    turns = itertools.islice(itertools.cycle(MEANWHILE), first, None)
+    for place, (wakes, pause) in zip(places_of(start, story), turns, strict=False):
+        try:
+            interrupted(start, story, place, PEOPLE[deed], wakes, pause)
+        except AssertionError as error:
+            error.add_note(f"port call {place}, {wakes} wake-ups, {pause:g} s")
+            raise
