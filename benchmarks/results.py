@@ -6,6 +6,7 @@ import json
 import platform
 import re
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,21 @@ BEGIN, END = "<!-- measured: `python -m benchmarks --write` -->", "<!-- end of m
 
 @dataclass
 class Results:
-    """Figures of one machine by the key of their row."""
+    """Figures by the key of their row. Both sides of one are of one run; two may be of different machines."""
 
-    machine: str
     figures: dict[str, Figure] = field(default_factory=dict)
     days: dict[str, str] = field(default_factory=dict)
     """When each was measured."""
+    machines: dict[str, str] = field(default_factory=dict)
+    """Where."""
     rounds: dict[str, int] = field(default_factory=dict)
 
-    def add(self, measured: Measured, rounds: int) -> None:
+    def add(self, measured: Measured, rounds: int, machine: str) -> None:
         """Put new figures in place of earlier ones."""
         today = time.strftime("%Y-%m-%d", time.gmtime())
         for key, figure in measured.items():
             self.figures[key], self.days[key], self.rounds[key] = figure, today, rounds
+            self.machines[key] = machine
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
@@ -55,17 +58,14 @@ def read(path: Path) -> Results:
         figures = {
             key: Figure(each["value"], each["told"], tuple(each["rounds"])) for key, each in found["figures"].items()
         }
-        return Results(found["machine"], figures, found["days"], found["rounds"])
+        return Results(figures, found["days"], found["machines"], found["rounds"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BenchError(f"{path} cannot be read as results: {error}") from error
 
 
 def merged(path: Path) -> Results:
-    """What the file holds, to be added to; nothing where it is not there, or of another machine."""
-    if not path.exists():
-        return Results(here())
-    found = read(path)
-    return found if found.machine == here() else Results(here())
+    """What the file holds, to be added to; nothing where it is not there."""
+    return read(path) if path.exists() else Results()
 
 
 NOT_YET = "Not measured yet: `make bench` measures, and prints this table."
@@ -80,15 +80,25 @@ def section(results: Results | None) -> str:
     """What the pages show between their marks."""
     if results is None or not results.figures:
         return f"{BEGIN}\n\n{NOT_YET}\n\n{END}"
-    days = sorted(set(results.days.values()))
-    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     rounds = min(results.rounds.values())
     missing = dict.fromkeys(row.benchmark for row in ROWS if row.key not in results.figures)
     still = f"Not measured yet: {', '.join(name.replace('_', ' ') for name in missing)}.\n\n" if missing else ""
     return (
         f"{BEGIN}\n\n{markdown(told(results.figures))}\n\n"
-        f"Medians of at least {rounds} rounds, both sides in each. {results.machine}; {when}.\n\n{still}{END}"
+        f"Medians of at least {rounds} rounds, both sides in each. {_where(results)}\n\n{still}{END}"
     )
+
+
+def _where(results: Results) -> str:
+    """Machines and days, the one of most figures first; of the others, which those are."""
+    told: list[str] = []
+    for machine, _ in Counter(results.machines.values()).most_common():
+        keys = [key for key, where in results.machines.items() if where == machine]
+        days = sorted({results.days[key] for key in keys})
+        when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+        names = dict.fromkeys(row.benchmark.replace("_", " ") for row in ROWS if row.key in keys)
+        told.append(f"{', '.join(names)}: {machine}; {when}." if told else f"{machine}; {when}.")
+    return "\n".join(told)
 
 
 def shown(page: str, results: Results | None) -> str:

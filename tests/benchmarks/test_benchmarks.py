@@ -88,10 +88,10 @@ def test_the_figures_that_were_kept_are_of_the_table_and_a_benchmark_is_kept_who
 
 
 def test_what_was_not_measured_yet_is_named() -> None:
-    kept = results.Results("a machine")
-    kept.add({row.key: Figure(1.0, "so") for row in ROWS if row.benchmark != "swaps"}, 5)
+    kept = results.Results()
+    kept.add({row.key: Figure(1.0, "so") for row in ROWS if row.benchmark != "swaps"}, 5, "a machine")
     assert "Not measured yet: swaps.\n" in results.section(kept)
-    kept.add({row.key: Figure(1.0, "so") for row in ROWS}, 5)
+    kept.add({row.key: Figure(1.0, "so") for row in ROWS}, 5, "a machine")
     assert "Not measured yet" not in results.section(kept)
 
 
@@ -104,8 +104,8 @@ def test_a_page_shows_the_figures_that_were_kept_or_that_there_are_none(page: Pa
 def test_figures_and_their_absence_are_written_in_place_of_each_other() -> None:
     page = f"# Speed\n\n{results.section(None)}\n\nThe rest.\n"
     assert results.NOT_YET in page
-    kept = results.Results("a machine")
-    kept.add({"history": Figure(1.5, "of 1,000,000 lines")}, 5)
+    kept = results.Results()
+    kept.add({"history": Figure(1.5, "of 1,000,000 lines")}, 5, "a machine")
     filled = results.shown(page, kept)
     assert results.NOT_YET not in filled
     assert all(text in filled for text in ("1.50 ms", "a machine", "The rest."))
@@ -113,23 +113,27 @@ def test_figures_and_their_absence_are_written_in_place_of_each_other() -> None:
 
 
 def test_figures_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
-    kept = results.Results("a machine")
-    kept.add({"history": Figure(1.5, "1.5 ms", (1.0, 1.5, 2.0))}, 3)
+    kept = results.Results()
+    kept.add({"history": Figure(1.5, "1.5 ms", (1.0, 1.5, 2.0))}, 3, "a machine")
     kept.write(tmp_path / "results.json")
     assert results.read(tmp_path / "results.json") == kept
 
 
-def test_figures_of_another_machine_are_not_mixed_with_those_of_this_one(tmp_path: Path) -> None:
+def test_figures_of_another_machine_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    other = results.Results("another machine")
-    other.add({"history": Figure(1.5, "1.5 ms")}, 5)
-    other.write(path)
-    assert results.merged(path) == results.Results(results.here())
+    kept = results.Results()
+    kept.add({row.key: Figure(1.5, "so") for row in ROWS}, 5, "a machine")
+    kept.write(path)
+    found = results.merged(path)
+    found.add({"history": Figure(1.0, "now")}, 5, "another one")
+    shown = results.section(found)
+    assert ". a machine; " in shown
+    assert "\nhistory: another one; " in shown
 
 
 def test_a_page_without_a_place_for_figures_is_named_as_a_mistake() -> None:
     with pytest.raises(BenchError, match="end of measured"):
-        results.shown("# Nothing here", results.Results("m"))
+        results.shown("# Nothing here", results.Results())
 
 
 def test_a_seeded_registry_is_one_that_mlflow_reads(tmp_path: Path) -> None:
