@@ -41,7 +41,7 @@ test: lint types imports ## what CI runs: lint, format, types, directions of imp
 	@$(TEST) -m pytest -n 2 --dist worksteal
 
 test-all: lint types imports test-newest ## the same, the suites that take minutes, the newest MLflow, and Spark
-	@$(TEST) -m pytest -m "" --hypothesis-profile=long
+	@$(TEST) -m pytest -n 2 --dist worksteal -m "" --hypothesis-profile=long
 	@$(MAKE) test-spark SUITE='-m ""'
 
 test-newest: $(NEWEST_READY) ## what touches MLflow's own code, with the newest MLflow
