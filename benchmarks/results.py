@@ -22,7 +22,7 @@ BEGIN, END = "<!-- measured: `python -m benchmarks --write` -->", "<!-- end of m
 
 @dataclass
 class Results:
-    """Figures by the key of their row. Both sides of one are of one run; two may be of different machines."""
+    """Figures by the key of their row. Both sides of one are of one run; two figures may be of different machines."""
 
     figures: dict[str, Figure] = field(default_factory=dict)
     days: dict[str, str] = field(default_factory=dict)
@@ -91,14 +91,14 @@ def section(results: Results | None) -> str:
 
 def _where(results: Results) -> str:
     """Machines and days, the one of most figures first; of the others, which those are."""
-    told: list[str] = []
+    lines: list[str] = []
     for machine, _ in Counter(results.machines.values()).most_common():
         keys = [key for key, where in results.machines.items() if where == machine]
         days = sorted({results.days[key] for key in keys})
         when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
         names = dict.fromkeys(row.benchmark.replace("_", " ") for row in ROWS if row.key in keys)
-        told.append(f"{', '.join(names)}: {machine}; {when}." if told else f"{machine}; {when}.")
-    return "\n".join(told)
+        lines.append(f"{', '.join(names)}: {machine}; {when}." if lines else f"{machine}; {when}.")
+    return "\n".join(lines)
 
 
 def shown(page: str, results: Results | None) -> str:

@@ -103,10 +103,12 @@ def _measured(bench: Bench, engine: str, key: str) -> Measured:
     interval = statistics.median(calm)
     lost, twice = _reckoned(world.features, world.scores)
     sure(len({version for _, version in commits}) == len(moves) + 1, "every version scored rows")
-    cold = max(after - before for (before, _), (after, _) in pairwise(commits[: warm + 1]))
+    cold = max(after - before for (before, _), (after, _) in pairwise(commits[: max(warm, 2)]))
     bench.say(f"{len(commits)} commits, {interval:.2f} s apart; a move took {statistics.median(waits):.2f} s")
     wait, slowest = statistics.median(waits), max(waits)
-    latest = f"{slowest:.2f} s less two; p90 {quantile(waits, 0.9):.2f} s; at the start an interval took {cold:.2f} s"
+    latest = (
+        f"{slowest:.2f} s less two; p90 {quantile(waits, 0.9):.2f} s; at the start an interval took up to {cold:.2f} s"
+    )
     told = f"{statistics.median(across):.2f} s across a swap against {interval:.2f} s, {len(moves)} swaps"
     return {
         f"{key}_wrong": Figure(lost + twice, f"{total:,} rows in, {lost} lost, {twice} twice, a crash after a commit"),

@@ -227,7 +227,7 @@ class Loop:
         return done(snapshot, record, step, outcome, now, about)
 
     def _overtaken(self, name: str, step: Step) -> None:
-        """A verdict that was written later than another worker's may stand in its place: the version is read again."""
+        """A verdict that another worker gave meanwhile may have been taken off again: the version is read once more."""
         stored, now = self.ledger.load(key_of(name)), self.clock()
         record, lines = _read(stored.body if stored else None, name, now)
         doubted = changed(record, settled=min(record.settled, (step.version or 0) - 1))

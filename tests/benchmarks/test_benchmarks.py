@@ -85,6 +85,7 @@ def test_the_figures_that_were_kept_are_of_the_table_and_a_benchmark_is_kept_who
         measured = {row.benchmark for row in ROWS if row.key in found.figures}
         assert found.figures.keys() >= {row.key for row in ROWS if row.benchmark in measured}
         assert min(found.rounds.values()) >= 5
+        assert found.machines.keys() == found.days.keys() == found.figures.keys()
 
 
 def test_what_was_not_measured_yet_is_named() -> None:

@@ -15,6 +15,7 @@ from watcher.decide.analysis import share
 from watcher.decide.settle import live_of
 from watcher.fakes.registry import FakeRegistry
 from watcher.ports import Line
+from watcher.reconcile import LEASES
 from watcher.slots import holders
 from watcher.values import (
     FINAL,
@@ -77,8 +78,8 @@ class Invariants:
     """Target -> the weights that were asked of it last."""
     probed: dict[tuple[str, str], float] = field(default_factory=dict)
     """(target, release) -> when the release itself last passed its probe."""
-    late: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Target -> the weights that a worker asked of it which was overtaken beyond its lease."""
+    late: dict[str, dict[str, int] | None] = field(default_factory=dict)
+    """Target -> the weights that a worker gave it which was overtaken beyond its lease; None once they were seen."""
     named: set[str] = field(default_factory=set)
     """Targets that the settings named at the last look."""
     returned: dict[str, list[float]] = field(default_factory=dict)
@@ -135,6 +136,7 @@ class Invariants:
         self.conduct.hear()
         on_call(self.world.deployer, "retire", lambda target, name: self.conduct.retiring(target, name, self._read()))
         on_return(self.world.deployer, "probe", self._probed)
+        on_return(self.world.deployer, "shift", self._shifted)
 
     def _disturbed(self, target: Target, *_: Any, **__: Any) -> None:
         self.lost.add(target.name)
@@ -250,12 +252,6 @@ class Invariants:
         if self.world.deployer.shift_seconds:
             self.accepted[target.name] = self.accepted.get(target.name, set()) | self._may_gain(marks)
         place, seen = self.world.deployer.places[target.place], self.world.deployer.look(target)
-        record = record_of(self.world.kept()) if self.conduct.raced else None
-        announced = record.intent.step if record and record.intent else ""
-        if self.conduct.raced and announced != Step(Verb.SHIFT, target.name, weights=weights).slot:
-            # The one that ADR 0004 puts up with; at rest nothing is left of it.
-            assert not self.late, f"{target.name} is shifted late, after {self.late}"
-            self.late[target.name] = dict(weights)
         if marks.challenger is None or marks.challenger == marks.champion:
             return
         by_version = {release.version: release for release in seen.releases if release.ours}
@@ -275,6 +271,16 @@ class Invariants:
                 self._mirrored_first(target, new.name, marks.challenger)
             return
         self._good_enough(target, new, old)
+
+    def _shifted(self, _: None, target: Target, weights: Mapping[str, int], _token: str) -> None:
+        """A worker overtaken beyond its lease may shift once too late (ADR 0004); at rest nothing is left of it."""
+        if self.world.atomic or not self.conduct.raced:
+            return
+        slot = Step(Verb.SHIFT, target.name, weights=weights).slot
+        announced = max(line.at for line in self.world.lines("intent") if line.data and line.data["slot"] == slot)
+        if self.world.now > announced + LEASES * self.world.deployer.lease:
+            assert not self.late, f"{target.name} is shifted late, after {self.late}"
+            self.late[target.name] = dict(weights)
 
     def _good_enough(self, target: Target, new: SeenRelease, old: SeenRelease) -> None:
         """What the challenger answered since the target changed speaks for more, or it was asked after its bake."""
@@ -457,8 +463,9 @@ class Invariants:
             self.moves.append((name, dict(place.weights)))
             gained = {v for v in serving if current[str(v)] > before.get(str(v), 0)}
             allowed = self._may_gain(marks) | self.accepted.get(name, set())
-            late = self.late.get(name) == place.weights
-            assert gained <= allowed or late, f"{name}: {before} -> {current} without a reason"
+            if not gained <= allowed:
+                assert self.late.get(name) == place.weights, f"{name}: {before} -> {current} without a reason"
+                self.late[name] = None
         if self.on_fakes:
             self.seen.setdefault(name, []).append(self._labelled(name, place.weights))
         self.weights[name] = (current, place.since)

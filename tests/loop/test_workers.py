@@ -253,6 +253,25 @@ def test_a_verdict_that_an_overtaken_worker_takes_off_is_written_again() -> None
     assert world.call(worse) is Call.LOSES
 
 
+def test_an_overtaken_worker_does_not_call_a_version_winner_that_has_been_rolled_back() -> None:
+    world = World(atomic=False)
+    world.crowned(0.8)
+    bad = world.train(0.9)
+    world.deployer.error_share[bad] = 0.5
+    others = [world.worker()]
+
+    def at(verb: str, when: str) -> None:
+        if (verb, when) == ("tag", "before") and others:
+            other = others.pop()
+            world.now += 60.0
+            world.rest(other)
+            assert world.call(bad) is Call.ROLLED_BACK
+
+    world.rest(tapped(world, at))
+    assert not others
+    assert world.call(bad) is Call.ROLLED_BACK
+
+
 def test_an_order_that_an_overtaken_worker_calls_unmet_is_not_called_so_once_it_is_met() -> None:
     world = World(atomic=False)
     world.crowned(0.8)

@@ -84,6 +84,19 @@ def test_a_write_that_compares_with_a_stale_read_overwrites(registry: FakeRegist
     assert registry.read("m").champion == 2
 
 
+def test_a_verdict_that_is_compared_with_a_stale_read_is_taken_for_written(registry: FakeRegistry) -> None:
+    registry.tag("m", 1, Call.LOSES, None)
+    registry.tag("m", 1, None, Call.LOSES)
+    registry.stale_writes, registry.stale_compare = 1, True
+    registry.tag("m", 1, Call.LOSES, None)
+    with pytest.raises(Conflict):
+        registry.tag("m", 1, Call.WINS, None)
+    registry.stale_writes = 0
+    found = registry.version("m", 1)
+    assert isinstance(found, Version)
+    assert found.call is None
+
+
 def test_a_listing_can_be_partial_and_reordered_while_direct_gets_are_not(registry: FakeRegistry) -> None:
     registry.create_version("other")
     registry.listing = lambda _verb, rows: rows[:1]

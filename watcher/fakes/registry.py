@@ -189,16 +189,18 @@ class FakeRegistry:
     def tag(self, name: str, version: int, call: Call | None, expect: Call | None) -> None:
         self._enter("tag", name, version, call)
         self._still(name, version)
-        now = self._called(name, version)
+        now, held = self._held(name, version)
         if now not in {call, expect}:
             raise Conflict(f"version {version} of {name!r} is called {now}; expected {expect}")
-        if call is not None:
-            self._tag_version(name, version, "watcher.verdict", call.value)
-        else:
-            self._tag_version(name, version, "watcher.verdict", None)
+        if call is None:
+            if "watcher.verdict" in held:
+                self._tag_version(name, version, "watcher.verdict", None)
             self._between("tag")
             self._still(name, version)
-            self._tag_version(name, version, "watcher.rejudge", None)
+            if "watcher.rejudge" in held:
+                self._tag_version(name, version, "watcher.rejudge", None)
+        elif now is not call:
+            self._tag_version(name, version, "watcher.verdict", call.value)
         self._leave("tag", None)
 
     # Orders
@@ -379,10 +381,11 @@ class FakeRegistry:
             raise Conflict(f"the registered model {name!r} does not exist any more")
         return now
 
-    def _called(self, name: str, version: int) -> Call | None:
+    def _held(self, name: str, version: int) -> tuple[Call | None, Mapping[str, str]]:
+        """What a version is called, and its tags, as a write compares with them."""
         model = (self._seen() if self.stale_compare else self._world).models.get(name)
         found = model.versions.get(version) if model else None
-        return found.call if found else None
+        return (found.call, found.tags) if found else (None, NOTHING)
 
     def _enter(self, verb: str, *arguments: Any) -> None:
         self.calls.append((verb, *arguments))
