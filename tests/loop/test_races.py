@@ -97,7 +97,7 @@ def test_another_worker_and_a_person_at_any_port_call(story: str, deed: str, wak
 def test_another_worker_and_a_person_at_every_port_call(
     story: str, deed: str, targets: tuple[Target, ...], first: int
 ) -> None:
-    """How long the other works differs from call to call, and from deed to deed; the two runs take both leases at each."""
+    """How long the other works differs from call to call and deed to deed; each has both leases in the two runs."""
     start = before(story, targets)
     turns = itertools.islice(itertools.cycle(MEANWHILE), first + sorted(PEOPLE).index(deed), None)
     for place, (wakes, pause) in zip(places_of(start, story), turns, strict=False):
