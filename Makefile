@@ -44,8 +44,10 @@ test-all: lint types imports test-newest ## the same, the suites that take minut
 	@$(TEST) -m pytest -n 2 --dist worksteal -m "" --hypothesis-profile=long
 	@$(MAKE) test-spark SUITE='-m ""'
 
+# Azure's SDKs cannot be installed beside it: they hold back libraries that it needs newer.
+AZURES := --ignore-glob='tests/contract/*azureml*' --ignore=tests/contract/test_ledger_table.py --deselect=tests/contract/test_pointer.py::TestInStore
 test-newest: $(NEWEST_READY) ## what touches MLflow's own code, with the newest MLflow
-	@$(NEWEST) -m pytest tests/registry tests/contract tests/gateway
+	@$(NEWEST) -m pytest -n 2 --dist worksteal tests/registry tests/contract tests/gateway $(AZURES)
 
 test-spark: $(SPARK_STARTS) ## the jobs on a real Spark with real Delta; needs Java, or root to install it
 	@$(SPARK) -m pytest $(SUITE) tests/spark
