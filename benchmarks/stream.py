@@ -212,7 +212,7 @@ def _intervals(commits: list[tuple[float, int]], crashed: float, warm: int) -> t
     calm: list[float] = []
     across: list[float] = []
     for process in ([c for c in commits if c[0] <= crashed], [c for c in commits if c[0] > crashed]):
-        for (before, one), (after, two) in pairwise(process[max(warm - 1, 0) :]):
+        for (before, one), (after, two) in pairwise(process[warm - 1 :]):
             (calm if one == two else across).append(after - before)
     return calm, across
 

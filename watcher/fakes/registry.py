@@ -376,14 +376,18 @@ class FakeRegistry:
         return model.marks if model else Marks(name, exists=False)
 
     def _compared(self, name: str) -> Marks:
-        now = self._marks_of(self._seen() if self.stale_compare else self._world, name)
+        now = self._marks_of(self._before_write(), name)
         if not now.exists:
             raise Conflict(f"the registered model {name!r} does not exist any more")
         return now
 
+    def _before_write(self) -> World:
+        """What the read just before a write shows."""
+        return self._seen() if self.stale_compare else self._world
+
     def _held(self, name: str, version: int) -> tuple[Call | None, Mapping[str, str]]:
         """What a version is called, and its tags, as a write compares with them."""
-        model = (self._seen() if self.stale_compare else self._world).models.get(name)
+        model = self._before_write().models.get(name)
         found = model.versions.get(version) if model else None
         return (found.call, found.tags) if found else (None, NOTHING)
 
