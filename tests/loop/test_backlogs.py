@@ -155,6 +155,21 @@ def test_approvals_of_versions_that_are_gone_are_forgotten() -> None:
     assert dict(from_json(stored.body).approved) == {}
 
 
+def test_approvals_of_a_model_are_forgotten_once_it_is_made_anew() -> None:
+    world = World()
+    world.crowned(0.8)
+    world.policy = replace(POLICY, min_age=1e6, approval=Approval("approved_by", expires=1e9))
+    world.train(0.9, tags={"approved_by": "ana"})
+    world.rest(until=world.now + 100)
+    world.registry.delete_model(MODEL)
+    first = world.train(0.8)
+    world.registry.set_alias(MODEL, "champion", first)
+    world.rest(until=world.now + 100)
+    stored = world.ledger.load(MODEL)
+    assert stored is not None
+    assert dict(from_json(stored.body).approved) == {}
+
+
 def resident() -> int:
     """Bytes of this process that lie in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

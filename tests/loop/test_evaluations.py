@@ -65,6 +65,7 @@ def test_a_wake_up_never_waits_for_an_evaluation(world: World) -> None:
     woken = [world.wake() for _ in range(20)]
     assert world.now - began < 1.0
     assert [w.step.verb for w in woken if w.acted] == [Verb.EVALUATE]
+    assert (woken[-1].step.reason, woken[-1].step.detail) == ("evaluating", "v2")
     assert world.serving() == {1: 100}
 
 

@@ -68,6 +68,8 @@ def test_a_challenger_answers_copies_for_a_whole_bake_before_it_gets_traffic_and
     assert f"{found['disagreed']} of {found['compared']} answers that were compared differ" in render(first)
     assert "copy 20 % of its requests to version 2" in render(began)
     assert [line for line in world.lines("live") if "mirrored" in (line.data or {})] == [first]
+    (waits,) = (line for line in world.lines("told") if line.reason == "mirroring")
+    assert waits.data == {"detail": f"v{new} is given copies of 20% of api"}
 
 
 BADLY = {
@@ -127,11 +129,12 @@ def test_too_few_copies_are_never_a_pass_and_a_probe_replaces_them_where_the_rol
             assert mirrored(world) == ("prod-risk-churn-v2", 20)
 
 
-def test_figures_of_copies_that_are_not_known_are_never_zero_errors() -> None:
+@pytest.mark.parametrize("untold", [1, 2], ids=["champion", "challenger"])
+def test_figures_that_are_not_known_while_mirroring_are_never_zero_errors(untold: int) -> None:
     world = mirroring(World())
     world.crowned(0.8)
     new = world.train(0.9)
-    world.deployer.untold.add(new)
+    world.deployer.untold.add(untold)
     world.rest()
     assert world.lines("told")[-1].reason == "traffic_unknown"
     assert set(shares(world, new)) == {0}

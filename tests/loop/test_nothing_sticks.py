@@ -355,17 +355,23 @@ def test_a_target_taken_out_of_the_settings_is_told_once_and_left_alone() -> Non
     assert len([line for line in world.lines("told") if line.reason == "target_left"]) == 2
 
 
+@pytest.mark.parametrize("wiped", [False, True], ids=["ledger kept", "ledger wiped"])
 @pytest.mark.parametrize("dangling", [True, False])
-def test_a_challenger_deleted_in_its_rollout_goes_back_whether_or_not_its_mark_went_with_it(dangling: bool) -> None:
+def test_a_challenger_deleted_in_its_rollout_goes_back_whether_or_not_its_mark_went_with_it(
+    dangling: bool, wiped: bool
+) -> None:
     world = World()
     world.registry.dangling = dangling
     champion = world.crowned(0.8)
     new = world.train(0.9)
     to_weight(world, new, 10)
     world.registry.delete_version(MODEL, new)
+    if wiped:
+        world.ledger.wipe()
     world.rest()
     assert world.serving() == {champion: 100}
-    assert [line.reason for line in world.lines("rolled_back")] == ["challenger_gone"]
+    if dangling or not wiped:
+        assert [line.reason for line in world.lines("rolled_back")] == ["challenger_gone"]
     assert holders(world.ledger) == ()
 
 

@@ -55,6 +55,22 @@ def until(world: World, loop: Loop, *, coming: bool, hold: Callable[[], bool] = 
     raise AssertionError(world.tail())
 
 
+def test_a_target_that_is_moving_is_named_and_looked_at_with_pauses_that_grow() -> None:
+    world = slow()
+    world.train(0.8)
+    loop, pauses = world.worker(), []
+    while len(pauses) < 14:
+        woken = world.wake(loop)
+        assert woken.again is not None
+        if woken.step.reason == "target_moving":
+            assert woken.step.detail == "api"
+            pauses.append(woken.again - world.woken_at)
+        world.now = max(world.now, woken.again)
+    assert pauses[0] == pytest.approx(1.0)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > 1.0
+
+
 def test_what_serves_is_told_when_it_is_seen_and_as_our_own_doing() -> None:
     world = slow()
     world.crowned(0.8)

@@ -53,6 +53,9 @@ def test_the_old_release_stays_until_its_keep_warm_time_is_over() -> None:
     new = world.train(0.9)
     world.rest(until=world.now + 500)
     assert ready(world, "api") == [old, new]
+    assert world.woken is not None
+    (crowned,) = (line for line in world.lines("crowned") if line.version == new)
+    assert world.woken.again == crowned.at + 10_000.0
 
 
 def test_a_worse_version_loses_and_is_tagged() -> None:
@@ -392,6 +395,19 @@ def test_somebody_elses_weights_are_put_right() -> None:
     world.deployer.meddle(world.targets[0], {r.name: 50 for r in seen.releases})
     world.rest()
     assert world.serving() == {new: 100}
+
+
+def test_weights_that_somebody_changes_in_mid_canary_go_back_to_the_champion() -> None:
+    world = World()
+    champion = world.crowned(0.8)
+    new = world.train(0.9)
+    to_weight(world, new, 10)
+    seen = world.deployer.observe(world.targets[0])
+    world.deployer.meddle(world.targets[0], {r.name: 70 if r.version == new else 30 for r in seen.releases})
+    world.rest()
+    (back,) = (line for line in world.lines("done") if line.reason == "drift_shift")
+    assert (back.target, back.version) == ("api", champion)
+    assert world.champion() == new
 
 
 def test_advise_judges_and_touches_nothing() -> None:

@@ -11,9 +11,11 @@ import pytest
 from tests.loop.invariants import Invariants
 from tests.loop.tap import tapped
 from tests.loop.world import MODEL, Died, World, to_weight
+from watcher import slots
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.fakes.deployer import FakeDeployer
 from watcher.record import NAMES, Record, from_json
+from watcher.settings import Limits
 from watcher.values import Call, Example, Probe, Release, Verb
 
 
@@ -52,6 +54,34 @@ def test_a_wake_up_that_read_for_too_long_takes_no_step() -> None:
     assert world.registry.read(MODEL).challenger is None
 
 
+def test_a_wake_up_that_takes_no_step_leaves_a_rollout_its_slot() -> None:
+    world = World()
+    world.crowned(0.8)
+    to_weight(world, world.train(0.9), 10)
+    world.wake()
+    world.now += world.rollout.bake
+
+    def at(verb: str, when: str) -> None:
+        if verb == "read" and when == "after":
+            world.now += 58.0
+
+    late = replace(world.worker(), deadline=60.0, sources=tapped(world, at).sources)
+    assert late.wake(world.watched).step.reason == "deadline_of_wake"
+    assert slots.holders(world.ledger) == (MODEL,)
+
+
+def test_a_model_that_finds_no_slot_is_told_once_and_looks_again_soon() -> None:
+    world = World(limits=Limits(rollouts_at_once=0))
+    world.train(0.8)
+    loop = replace(world.worker(), evidence_every=60.0)
+    for _ in range(3):
+        woken = world.wake(loop)
+        assert woken.step.reason == "slots_full"
+        assert woken.again == world.woken_at + 10.0
+        world.now = woken.again
+    assert [line.reason for line in world.lines("told")] == ["slots_full"]
+
+
 def test_a_late_wake_up_is_told_once_and_waits_before_the_next() -> None:
     world = World()
     world.train(0.8)
@@ -61,11 +91,10 @@ def test_a_late_wake_up_is_told_once_and_waits_before_the_next() -> None:
         if verb == "read" and when == "after":
             world.now += 58.0
 
-    late = replace(loop, sources=tapped(world, at).sources)
+    late = replace(loop, sources=tapped(world, at).sources, evidence_every=60.0)
     for _ in range(3):
         woken = late.wake(world.watched)
-        assert woken.again is not None
-        assert woken.again >= world.now + 1
+        assert woken.again == world.now + 10.0
         world.now = woken.again
     assert [line.reason for line in world.lines("told")] == ["deadline_of_wake"]
     world.rest(loop)
@@ -76,12 +105,11 @@ def test_a_deployer_that_is_too_slow_for_the_host_is_told_once_and_looked_at_wit
     world = World()
     world.deployer.lease = 300.0
     version = world.train(0.8)
-    hosted = replace(world.worker(), deadline=200.0)
+    hosted = replace(world.worker(), deadline=200.0, evidence_every=60.0)
     for _ in range(20):
         woken = hosted.wake(world.watched)
         assert woken.step.reason == "deadline_too_short"
-        assert woken.again is not None
-        assert woken.again >= world.now + hosted.evidence_every
+        assert woken.again == world.now + hosted.evidence_every
         world.now = woken.again
     (told,) = world.lines("told")
     assert told.data is not None
@@ -121,6 +149,7 @@ def test_a_probe_that_another_version_answered_is_a_failure() -> None:
     assert world.champion() == champion
     (line,) = world.lines("rolled_back")
     assert line.data is not None
+    assert line.data["reason"] == line.reason == "probe_failed"
     assert "v1 answered instead of v2" in line.data["detail"]
 
 
@@ -253,6 +282,69 @@ def test_a_verdict_that_an_overtaken_worker_takes_off_is_written_again() -> None
     assert world.call(worse) is Call.LOSES
 
 
+def test_an_overtaken_worker_has_its_version_read_again_and_leaves_all_else_to_the_other() -> None:
+    world = World(atomic=False)
+    world.crowned(0.9)
+    worse = world.train(0.5)
+    world.rest()
+    world.registry.rejudge(MODEL, worse)
+    others, kept = [world.worker()], []
+
+    def at(verb: str, when: str) -> None:
+        if (verb, when) == ("tag", "before") and others:
+            other = others.pop()
+            world.now += 60.0
+            for _ in range(3):
+                other.wake(world.watched)
+            kept.append(world.kept())
+
+    overtaken = tapped(world, at)
+    while not kept:
+        woken = overtaken.wake(world.watched)
+    assert not woken.acted
+    (before,), after = kept, world.kept()
+    assert before is not None
+    assert after is not None
+    assert after.body == {**before.body, "settled": worse - 1}
+
+
+def test_a_ledger_that_is_wiped_under_a_verb_starts_anew() -> None:
+    world = World(atomic=False)
+    champion = world.crowned(0.9)
+    worse = world.train(0.5)
+    wipes = [world.ledger.wipe]
+
+    def at(verb: str, when: str) -> None:
+        if (verb, when) == ("tag", "before") and wipes:
+            wipes.pop()()
+
+    world.rest(tapped(world, at))
+    assert not wipes
+    assert world.call(worse) is Call.LOSES
+    assert world.serving() == {champion: 100}
+
+
+def test_a_line_of_a_step_says_who_took_it_and_how_long_it_took() -> None:
+    world = World()
+    world.train(0.8)
+    fails = [Transient("busy")]
+
+    def at(verb: str, when: str) -> None:
+        if (verb, when) == ("launch", "before"):
+            world.now += 2.3456
+            if fails:
+                raise fails.pop()
+
+    loop = tapped(world, at)
+    world.rest(loop)
+    failed, launched = (
+        next(line.data for line in world.lines(event) if line.data and line.data["verb"] == "launch")
+        for event in ("failed", "done")
+    )
+    for data in (failed, launched):
+        assert (data["worker"], data["seconds"]) == (loop.worker, 2.346)
+
+
 def test_an_overtaken_worker_does_not_call_a_version_winner_that_has_been_rolled_back() -> None:
     world = World(atomic=False)
     world.crowned(0.8)
@@ -280,3 +372,36 @@ def test_an_order_that_an_overtaken_worker_calls_unmet_is_not_called_so_once_it_
     world.rest()
     assert world.call(2) is None
     assert world.champion() == 2
+
+
+def test_an_intent_says_what_will_be_tried_and_by_whom() -> None:
+    world = World()
+    world.crowned(0.8)
+    second = world.train(0.9)
+    to_weight(world, second, 10)
+    (seen,) = [world.deployer.observe(target) for target in world.targets]
+    old, new = (release.name for release in sorted(seen.releases, key=lambda release: release.version))
+    intent, done = (
+        next(line for line in world.lines(event) if line.reason == "canary_step" and line.version == second)
+        for event in ("intent", "done")
+    )
+    assert (intent.model, intent.target, intent.version) == (MODEL, "api", second)
+    assert intent.data == {
+        "verb": "shift",
+        "slot": f"shift:api:{old}=90,{new}=10",
+        "weights": {old: 90, new: 10},
+        "worker": (done.data or {})["worker"],
+        "detail": "",
+    }
+
+
+def test_whoever_finds_the_ledger_changed_takes_no_step_and_looks_again_at_once() -> None:
+    world = World()
+    version = world.train(0.8)
+    world.wake()
+    world.ledger.fail("save", Conflict("somebody was faster"))
+    woken = world.wake()
+    assert woken.step.reason == "conflict"
+    assert woken.again == world.woken_at
+    assert not woken.acted
+    assert world.call(version) is None

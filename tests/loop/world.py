@@ -17,6 +17,7 @@ from watcher.news import News
 from watcher.outbox import Nobody, Outbox
 from watcher.policy import Policy, Primary
 from watcher.ports import Evidence, Line, Stored
+from watcher.reasons import REASONS
 from watcher.reconcile import Loop, Woken
 from watcher.settings import Limits, Watched
 from watcher.slots import KEY as SLOTS
@@ -154,6 +155,7 @@ class World:
         asked, slots = len(self.registry.calls), self.kept(SLOTS)
         self.had_slot = slots is not None and MODEL in slots.body["held"]
         woken = loop.wake(self.watched)
+        assert woken.step.reason in REASONS, f"no known reason: {woken.step}"
         self.asked = list(itertools.islice(self.registry.calls, asked, None))
         self.woken_at, self.woken_as, self.found = began, loop.worker, stored
         self.woken, self.read = woken, list(listed.read)

@@ -91,6 +91,16 @@ def test_a_wake_up_is_one_trace_with_what_it_did(told: Told) -> None:
     assert dict(root.attributes or {}) == {
         "watcher.model": MODEL, "watcher.step": "nominate::1", "watcher.reason": "nominated",
     }  # fmt: skip
+    (acted,) = [span for span in told.spans.get_finished_spans() if span.name == "act"]
+    assert dict(acted.attributes or {}) == {"watcher.verb": "nominate", "watcher.target": ""}
+
+
+def test_a_step_at_a_target_names_it(told: Told) -> None:
+    world = World()
+    world.train(0.8)
+    world.rest()
+    acted = [dict(s.attributes or {}) for s in told.spans.get_finished_spans() if s.name == "act"]
+    assert {"watcher.verb": "launch", "watcher.target": "api"} in acted
 
 
 def test_a_wake_up_that_finds_nothing_to_do_has_no_act(told: Told) -> None:

@@ -220,12 +220,12 @@ def _bake(world: World, view: TargetView, challenger: Version, kept: str) -> Wor
     at = f"v{challenger.number} at {weight(view, release)}%"
     if copies is not None:
         at = f"v{challenger.number} is given copies of {copies.percent}%"
-    baked = world.now >= ends
-    said = analyse(view, kept, release, rollout.analysis, world.record, baked=baked)
-    if not baked:
+    if world.now < ends:
         again = min(ends, world.now + max(rollout.bake / 10, 0.1))
         detail = f"{at} of {view.target.name}"
         return world.wait("mirroring", detail, again) if copies else world.wait("baking", detail, again)
+    # A bad one was rolled back before any stage.
+    said = analyse(view, kept, release, rollout.analysis, world.record, baked=True)
     if said.outcome is Outcome.INCONCLUSIVE:
         again = world.now + min(max(rollout.bake / 10, 0.1), 30.0)
         if rollout.analysis.no_traffic != "probe":
