@@ -11,7 +11,7 @@ from tests.loop.world import MODEL, World, ready, target, to_weight, with_rollou
 from watcher.errors import Transient
 from watcher.naming import release_name
 from watcher.policy import Approval
-from watcher.values import Call, Mode, Status, Wrote
+from watcher.values import Call, Mode, Status, Verb, Wrote
 
 
 def test_the_first_version_is_launched_probed_shifted_and_crowned() -> None:
@@ -56,6 +56,8 @@ def test_the_old_release_stays_until_its_keep_warm_time_is_over() -> None:
     assert world.woken is not None
     (crowned,) = (line for line in world.lines("crowned") if line.version == new)
     assert world.woken.again == crowned.at + 10_000.0
+    world.now = world.woken.again
+    assert world.wake().step.verb is Verb.RETIRE
 
 
 def test_a_worse_version_loses_and_is_tagged() -> None:
@@ -65,6 +67,9 @@ def test_a_worse_version_loses_and_is_tagged() -> None:
     world.rest()
     assert world.call(worse) is Call.LOSES
     assert world.serving() == {champion: 100}
+    (verdict,) = (line for line in world.lines("verdict") if line.version == worse)
+    assert verdict.data is not None
+    assert (verdict.data["call"], verdict.data["reason"]) == ("loses", verdict.reason)
 
 
 def test_a_version_without_the_metric_waits_and_wins_once_it_is_logged() -> None:

@@ -64,7 +64,7 @@ def acknowledge(world: World) -> Decision | None:
     ordered = world.next_crown(
         crowned=champion.number,
         previous=_served(world),
-        floor=max(world.snapshot.newest, world.snapshot.marks.newest, champion.number, crown.floor),
+        floor=max(world.snapshot.newest, crown.floor),
         met=False,
         displaced=crown.crowned,
     )
