@@ -92,6 +92,23 @@ def test_a_target_out_of_reach_does_not_protect_a_bad_canary_on_another() -> Non
     assert world.serving("api") == {champion: 100}
 
 
+def test_a_target_out_of_reach_does_not_hide_what_the_next_one_serves() -> None:
+    world = World(targets=(target("api"), target("eu")))
+    world.crowned(0.8)
+    look = world.deployer.observe
+
+    def blind(place: Target) -> Observed:
+        if place.name == "api":
+            raise Transient("no route")
+        return look(place)
+
+    world.deployer.observe = blind  # type: ignore[assignment, method-assign]
+    world.deployer.meddle(world.targets[1], {})
+    world.wake()
+    told = [line for line in world.lines("live") if line.reason == "observed"]
+    assert [(line.target, line.data) for line in told] == [("eu", {"weights": {}})]
+
+
 def test_a_recreated_model_is_judged_from_its_first_version_on() -> None:
     world = World()
     world.crowned(0.8)
@@ -342,6 +359,7 @@ def test_a_target_taken_out_of_the_settings_is_told_once_and_left_alone() -> Non
     version = world.crowned(0.8)
     both, world.targets = world.targets, (target("api"),)
     world.rest()
+    world.train(0.7)
     world.rest()
     (told,) = [line for line in world.lines("told") if line.reason == "target_left"]
     assert told.target == "eu"

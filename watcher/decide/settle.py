@@ -85,7 +85,7 @@ def _looks(world: World) -> World:
     for evaluated in world.snapshot.evaluations.values():
         if (found := evaluated.comparison) is not None:
             looks[found.data] = max(found.look, looks.get(found.data, 0))
-    return world if looks == world.record.looks else world.remembering(looks=looks)
+    return world.remembering(looks=looks)
 
 
 def phase_key(seen: Observed) -> str:
