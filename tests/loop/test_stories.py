@@ -598,3 +598,26 @@ def test_what_a_job_wrote_with_a_version_is_told_once_the_job_runs_another_and_a
         world.now += 1.0
         world.wake()
     assert len(world.lines("wrote")) == 2
+
+
+def test_what_a_job_wrote_whose_rows_nobody_counts_is_told_again_if_it_wrote_until_later() -> None:
+    world = World(targets=(target("nightly", "fake-batch"),))
+    old = world.crowned(0.8)
+    world.deployer.wrote[old] = Wrote(None, 1.0, 2.0, "scores", folders=("1",))
+    world.train(0.9)
+    world.rest()
+    world.deployer.wrote[old] = Wrote(None, 1.0, 3.0, "scores", folders=("1", "2"))
+    world.wake()
+    world.wake()
+    assert [(line.data or {})["until"] for line in world.lines("wrote")] == [2.0, 3.0]
+
+
+def test_a_state_that_was_over_is_told_again_when_it_comes_back() -> None:
+    world = World()
+    version = world.crowned(0.8)
+    for _ in range(2):
+        world.registry.delete_alias(MODEL, "champion")
+        world.rest()
+        world.registry.set_alias(MODEL, "champion", version)
+        world.rest()
+    assert [line.reason for line in world.lines("told")][-2:] == ["champion_missing"] * 2
