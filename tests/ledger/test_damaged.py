@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -92,6 +93,19 @@ def test_what_fails_too_often_is_given_up_and_what_was_read_before_is_kept(
     lines = ledger.history(model="churn", most=LINES, newest_first=False)
     assert LINES // 3 < len(lines) < LINES * 2 // 3
     assert lines == [whole(n) for n in range(len(lines))]
+
+
+def test_the_copy_that_is_read_lies_beside_the_file_and_not_where_a_large_one_may_find_no_room(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(path.parent / "full"))
+    pages = history_pages(path)
+    spoil(path, pages[len(pages) // 2], 4096)
+    ledger = SqliteLedger(path)
+    with pytest.raises(Transient, match="was damaged"):
+        ledger.history(most=LINES)
+    assert len(ledger.history(model="churn", most=LINES)) > LINES - 120
+    assert sorted(file.name for file in path.parent.iterdir() if file.is_dir()) == []
 
 
 def test_the_damage_is_noted_and_written_into_the_new_history(path: Path) -> None:
