@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from watcher.errors import Terminal
 from watcher.ledger.table import keys
+from watcher.ledger.table.calls import Revision
 
 LEGAL = re.compile(r"[A-Za-z0-9._=~!-]{1,512}")
 texts = st.text(alphabet=st.characters(), max_size=200)
@@ -77,3 +78,15 @@ def test_a_time_that_is_no_number_is_refused() -> None:
 
 def test_no_number_has_no_place_in_time() -> None:
     assert keys.rising(-math.inf) < keys.rising(-1.0) < keys.rising(-0.0) == keys.rising(0.0) < keys.rising(math.inf)
+
+
+@pytest.mark.parametrize("appointment", [None, "due-1"])
+@pytest.mark.parametrize("etag", ['W/"1"', "W/\"datetime'2026-11-27 10:00'\""])
+def test_a_revision_reads_back_as_it_was_whatever_tag_the_service_gave(appointment: str | None, etag: str) -> None:
+    revision = Revision("a1b2", appointment, etag)
+    assert Revision.read(str(revision)) == revision
+
+
+@pytest.mark.parametrize("text", ["", "a1b2", "a1b2 -", "a1b2 - "])
+def test_what_is_no_revision_is_read_as_none(text: str) -> None:
+    assert Revision.read(text) is None
