@@ -277,7 +277,7 @@ class LedgerSuite:
             until = page[-1].at - 0.5
         assert pages == [list(range(24, 14, -1)), list(range(14, 4, -1)), list(range(4, -1, -1))]
 
-    def test_the_most_lines_are_those_at_the_end_that_is_read_first(self, ledger: WipeableLedger) -> None:
+    def test_the_number_of_lines_counts_from_the_end_that_is_read_first(self, ledger: WipeableLedger) -> None:
         ledger.save("m", {}, None, [Line(float(at), "m", "seen", version=at) for at in range(5)])
         assert [line.version for line in ledger.history(most=2)] == [4, 3]
         assert [line.version for line in ledger.history(most=2, newest_first=False)] == [0, 1]

@@ -1,4 +1,4 @@
-"""Row keys: legal whatever the name, told apart, and in the order of time."""
+"""Row keys: legal whatever the name, told apart, and in the order of time. Revisions: read back as they were."""
 
 from __future__ import annotations
 

@@ -141,6 +141,13 @@ def test_a_model_that_is_gone_and_serves_nothing_is_not_asked_about_for_ever() -
     assert world.wake().again is None
 
 
+def approved(world: World) -> dict[str, float]:
+    """The approvals that are remembered."""
+    stored = world.ledger.load(MODEL)
+    assert stored is not None
+    return dict(from_json(stored.body).approved)
+
+
 def test_approvals_of_versions_that_are_gone_are_forgotten() -> None:
     policy = replace(POLICY, min_age=1e6, approval=Approval("approved_by", expires=1e9))
     world = World(policy=policy)
@@ -150,9 +157,7 @@ def test_approvals_of_versions_that_are_gone_are_forgotten() -> None:
         world.train(0.8)
         world.registry.delete_version(MODEL, number)
     world.rest(until=world.now + 100)
-    stored = world.ledger.load(MODEL)
-    assert stored is not None
-    assert dict(from_json(stored.body).approved) == {}
+    assert approved(world) == {}
 
 
 def test_approvals_of_a_model_are_forgotten_once_it_is_made_anew() -> None:
@@ -161,13 +166,14 @@ def test_approvals_of_a_model_are_forgotten_once_it_is_made_anew() -> None:
     world.policy = replace(POLICY, min_age=1e6, approval=Approval("approved_by", expires=1e9))
     world.train(0.9, tags={"approved_by": "ana"})
     world.rest(until=world.now + 100)
+    assert len(approved(world)) == 1
     world.registry.delete_model(MODEL)
     first = world.train(0.8)
+    world.train(0.7)
     world.registry.set_alias(MODEL, "champion", first)
     world.rest(until=world.now + 100)
-    stored = world.ledger.load(MODEL)
-    assert stored is not None
-    assert dict(from_json(stored.body).approved) == {}
+    assert approved(world) == {}
+    assert world.lines("ledger_rebuilt") == []
 
 
 def resident() -> int:

@@ -14,6 +14,7 @@ from tests.loop.world import MODEL, Died, World, to_weight
 from watcher import slots
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.fakes.deployer import FakeDeployer
+from watcher.gather import Sources
 from watcher.record import NAMES, Record, from_json
 from watcher.settings import Limits
 from watcher.values import Call, Example, Probe, Release, Verb
@@ -39,17 +40,22 @@ def test_an_unexpired_intent_of_another_worker_stops_this_one() -> None:
     assert world.champion() == 1
 
 
+def slow_reads(world: World) -> Sources:
+    """Ports of a worker to which the registry answers after 58 seconds."""
+
+    def at(verb: str, when: str) -> None:
+        if (verb, when) == ("read", "after"):
+            world.now += 58.0
+
+    return tapped(world, at).sources
+
+
 def test_a_wake_up_that_read_for_too_long_takes_no_step() -> None:
     world = World()
     world.train(0.8)
     loop = replace(world.worker(), deadline=60.0)
 
-    def at(verb: str, when: str) -> None:
-        if verb == "read" and when == "after":
-            world.now += 58.0
-
-    late = tapped(world, at)
-    woken = replace(loop, sources=late.sources).wake(world.watched)
+    woken = replace(loop, sources=slow_reads(world)).wake(world.watched)
     assert woken.step.reason == "deadline_of_wake"
     assert world.registry.read(MODEL).challenger is None
 
@@ -61,11 +67,7 @@ def test_a_wake_up_that_takes_no_step_leaves_a_rollout_its_slot() -> None:
     world.wake()
     world.now += world.rollout.bake
 
-    def at(verb: str, when: str) -> None:
-        if verb == "read" and when == "after":
-            world.now += 58.0
-
-    late = replace(world.worker(), deadline=60.0, sources=tapped(world, at).sources)
+    late = replace(world.worker(), deadline=60.0, sources=slow_reads(world))
     assert late.wake(world.watched).step.reason == "deadline_of_wake"
     assert slots.holders(world.ledger) == (MODEL,)
 
@@ -87,11 +89,7 @@ def test_a_late_wake_up_is_told_once_and_waits_before_the_next() -> None:
     world.train(0.8)
     loop = replace(world.worker(), deadline=60.0)
 
-    def at(verb: str, when: str) -> None:
-        if verb == "read" and when == "after":
-            world.now += 58.0
-
-    late = replace(loop, sources=tapped(world, at).sources, evidence_every=60.0)
+    late = replace(loop, sources=slow_reads(world), evidence_every=60.0)
     for _ in range(3):
         woken = late.wake(world.watched)
         assert woken.again == world.now + 10.0
@@ -299,12 +297,12 @@ def test_an_overtaken_worker_has_its_version_read_again_and_leaves_all_else_to_t
             kept.append(world.kept())
 
     overtaken = tapped(world, at)
-    while not kept:
-        woken = overtaken.wake(world.watched)
+    woken = overtaken.wake(world.watched)
     assert not woken.acted
     (before,), after = kept, world.kept()
     assert before is not None
     assert after is not None
+    assert before.body["settled"] == worse
     assert after.body == {**before.body, "settled": worse - 1}
 
 
@@ -312,14 +310,20 @@ def test_a_ledger_that_is_wiped_under_a_verb_starts_anew() -> None:
     world = World(atomic=False)
     champion = world.crowned(0.9)
     worse = world.train(0.5)
-    wipes = [world.ledger.wipe]
+    wiped: list[float] = []
 
     def at(verb: str, when: str) -> None:
-        if (verb, when) == ("tag", "before") and wipes:
-            wipes.pop()()
+        if (verb, when) == ("tag", "before") and not wiped:
+            wiped.append(world.now)
+            world.ledger.wipe()
 
     world.rest(tapped(world, at))
-    assert not wipes
+    stored, crown = world.kept(), world.registry.read(MODEL).crown
+    assert stored is not None
+    assert crown is not None
+    anew = from_json(stored.body)
+    assert anew.born >= wiped[0]
+    assert anew.n == crown.n
     assert world.call(worse) is Call.LOSES
     assert world.serving() == {champion: 100}
 
@@ -379,18 +383,15 @@ def test_an_intent_says_what_will_be_tried_and_by_whom() -> None:
     world.crowned(0.8)
     second = world.train(0.9)
     to_weight(world, second, 10)
-    (seen,) = [world.deployer.observe(target) for target in world.targets]
+    seen = world.deployer.observe(world.targets[0])
     old, new = (release.name for release in sorted(seen.releases, key=lambda release: release.version))
-    intent, done = (
-        next(line for line in world.lines(event) if line.reason == "canary_step" and line.version == second)
-        for event in ("intent", "done")
-    )
+    intent = next(x for x in world.lines("intent") if x.reason == "canary_step" and x.version == second)
     assert (intent.model, intent.target, intent.version) == (MODEL, "api", second)
     assert intent.data == {
         "verb": "shift",
         "slot": f"shift:api:{old}=90,{new}=10",
         "weights": {old: 90, new: 10},
-        "worker": (done.data or {})["worker"],
+        "worker": world.woken_as,
         "detail": "",
     }
 
@@ -399,7 +400,7 @@ def test_whoever_finds_the_ledger_changed_takes_no_step_and_looks_again_at_once(
     world = World()
     version = world.train(0.8)
     world.wake()
-    world.ledger.fail("save", Conflict("somebody was faster"))
+    world.ledger.fail("save", Conflict("somebody was faster"), key=MODEL)
     woken = world.wake()
     assert woken.step.reason == "conflict"
     assert woken.again == world.woken_at
