@@ -219,7 +219,7 @@ class Loop:
         about = self._about(now - began)
         if failure is not None:
             if step.target is not None:
-                kind = next((v.target.kind for v in snapshot.targets if v.target.name == step.target), "")
+                kind = next(v.target.kind for v in snapshot.targets if v.target.name == step.target)
                 telemetry.deployer_error(kind, str(step.verb), failure.kind)
             return failed(snapshot, record, step, failure, now, about)
         if outcome is not None:

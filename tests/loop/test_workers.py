@@ -303,6 +303,7 @@ def test_an_overtaken_worker_has_its_version_read_again_and_leaves_all_else_to_t
     assert before is not None
     assert after is not None
     assert before.body["settled"] == worse
+    assert after.due == world.now
     assert after.body == {**before.body, "settled": worse - 1}
 
 
@@ -347,6 +348,14 @@ def test_a_line_of_a_step_says_who_took_it_and_how_long_it_took() -> None:
     )
     for data in (failed, launched):
         assert (data["worker"], data["seconds"]) == (loop.worker, 2.346)
+
+
+def test_a_line_of_a_probe_says_what_answered_and_how_fast() -> None:
+    world = World()
+    version = world.crowned(0.8)
+    (line,) = (x for x in world.lines("done") if x.reason == "probe")
+    assert line.data is not None
+    assert [line.data[key] for key in ("ok", "answered", "ms", "detail")] == [True, version, 5.0, "3 rows"]
 
 
 def test_an_overtaken_worker_does_not_call_a_version_winner_that_has_been_rolled_back() -> None:
