@@ -337,7 +337,6 @@ DECIDING: tuple[Reason, ...] = (
     Reason("switch", "A batch or streaming target changes to the challenger.", "Nothing."),
     Reason("crown", "Every target was seen whole on the challenger, so it becomes the champion.", "Nothing."),
     Reason("unmark", "The rollout has ended, so the challenger mark is removed.", "Nothing."),
-    Reason("keep_warm", "An old release stays for a while, so that a way back is fast.", "Nothing."),
     Reason("stray", "A release of ours is neither champion nor challenger, so it is removed.", "Nothing."),
     Reason("tag_verdict", "A final verdict is written on its version.", "Nothing."),
     Reason("slots_full", "As many rollouts run as may run at once.", "Nothing, or raise `rollouts_at_once`."),

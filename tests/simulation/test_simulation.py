@@ -20,9 +20,14 @@ LONGEST = 900.0
 """Seconds that the long run may take; it ends there with the schedules it got through."""
 BASE = "WATCHER_SIMULATION_SEED"
 NEVER = {
-    "keep_warm": "nothing gives it: keeping warm shows as `nothing_to_do` until the time is over",
+    "analysis_disagreement": "no setup bounds it: tests/loop/test_mirroring.py",
+    "cannot_mirror": "every endpoint of a setup can: tests/loop/test_mirroring.py",
+    "deadline_too_short": "a host's limit, and these processes have none: tests/loop/test_workers.py",
+    "probing": "no probe goes on over several wake-ups: tests/loop/test_nothing_sticks.py",
+    "target_left": "the settings of a setup stay as they are: tests/loop/test_nothing_sticks.py",
+    "target_moving": "weights of a setup are in force at once: tests/loop/test_slow_targets.py",
 }
-"""Reasons of deciding that no schedule can lead to, with why not."""
+"""Reasons of deciding that no schedule can lead to, with why not, and where they are given."""
 
 
 @pytest.fixture(scope="module")
