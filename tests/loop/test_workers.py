@@ -32,7 +32,7 @@ def test_an_unexpired_intent_of_another_worker_stops_this_one() -> None:
     with pytest.raises(Died):
         world.rest(tapped(world, at))
     woken = world.wake()
-    assert woken.step.reason == "leased"
+    assert (woken.step.verb, woken.step.reason) == (Verb.WAIT, "leased")
     assert woken.again is not None
     assert world.registry.read(MODEL).challenger is None
     world.now = woken.again
@@ -78,7 +78,7 @@ def test_a_model_that_finds_no_slot_is_told_once_and_looks_again_soon() -> None:
     loop = replace(world.worker(), evidence_every=60.0)
     for _ in range(3):
         woken = world.wake(loop)
-        assert woken.step.reason == "slots_full"
+        assert (woken.step.reason, woken.step.version) == ("slots_full", 1)
         assert woken.again == world.woken_at + 10.0
         world.now = woken.again
     assert [line.reason for line in world.lines("told")] == ["slots_full"]
@@ -127,7 +127,7 @@ def test_a_verb_does_not_start_when_writing_its_intent_took_the_lease() -> None:
             world.now += 8.0
 
     woken = tapped(world, at).wake(world.watched)
-    assert woken.step.reason == "leased"
+    assert (woken.step.reason, woken.step.detail) == ("leased", "nominate::1")
     assert world.registry.read(MODEL).challenger is None
 
 
@@ -182,6 +182,41 @@ def test_a_launch_that_can_never_work_rolls_the_challenger_back() -> None:
     world.rest()
     assert world.call(bad) is Call.ROLLED_BACK
     assert world.serving() == {champion: 100}
+
+
+def test_whoever_wakes_a_model_is_told_whether_its_step_failed_and_a_conflict_is_none() -> None:
+    world = World()
+    world.deployer.faults.fail("launch", Transient("busy"))
+    world.deployer.faults.fail("shift", Conflict("it changed"))
+    world.train(0.8)
+    loop, failed = world.worker(), []
+    while world.champion() is None:
+        woken = world.wake(loop)
+        failed += [woken.step.verb] if woken.failed else []
+        world.now = max(world.now, woken.again or world.now)
+    assert failed == [Verb.LAUNCH]
+
+
+def test_whoever_wakes_a_model_is_told_that_its_order_cannot_be_met() -> None:
+    world = World()
+    world.crowned(0.8)
+    ordered = world.train(0.6)
+    world.rest()
+    assert world.woken is not None
+    assert not world.woken.unmet
+    world.deployer.broken[ordered] = "no such artifacts"
+    world.registry.set_alias(MODEL, "champion", ordered)
+    world.rest()
+    assert world.woken.unmet
+
+
+def test_a_wait_that_changes_nothing_is_not_written_down() -> None:
+    world = World()
+    world.crowned(0.8)
+    world.rest()
+    before = world.kept()
+    world.wake()
+    assert world.kept() == before
 
 
 def test_a_conflict_is_an_answer_and_the_world_is_read_again() -> None:
@@ -411,7 +446,7 @@ def test_whoever_finds_the_ledger_changed_takes_no_step_and_looks_again_at_once(
     world.wake()
     world.ledger.fail("save", Conflict("somebody was faster"), key=MODEL)
     woken = world.wake()
-    assert woken.step.reason == "conflict"
+    assert (woken.model, woken.step.reason) == (MODEL, "conflict")
     assert woken.again == world.woken_at
     assert not woken.acted
     assert world.call(version) is None
