@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from tests.loop.world import MODEL, World
+from tests.loop.world import MODEL, World, out_of_reach
 from watcher import gather
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.gather import MOST_READ
@@ -14,7 +14,7 @@ from watcher.naming import release_name
 from watcher.pause import set_paused
 from watcher.policy import Approval
 from watcher.slots import free
-from watcher.values import Call, Mode, Observed, Probe, Status, Target, Version
+from watcher.values import Call, Mode, Probe, Status, Target, Version
 
 FILES = ("of", "example")
 """Port verbs that read the files of a version."""
@@ -135,14 +135,7 @@ def unseen(error: Exception) -> Trouble:
     """The last target cannot be observed."""
 
     def strike(world: World) -> None:
-        look = world.deployer.observe
-
-        def blind(place: Target) -> Observed:
-            if place.name == world.targets[-1].name:
-                raise error
-            return look(place)
-
-        vars(world.deployer)["observe"] = blind
+        out_of_reach(world, world.targets[-1].name, error)
 
     return Trouble(strike, seen_again)
 

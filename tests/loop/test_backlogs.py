@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.loop.conduct import record_of
 from tests.loop.invariants import Invariants
 from tests.loop.world import MODEL, POLICY, ROLLOUT, World
 from watcher import gather
@@ -19,7 +20,6 @@ from watcher.ledger.sqlite import SqliteLedger
 from watcher.policy import Approval
 from watcher.poll import Poller
 from watcher.reconcile import Loop
-from watcher.record import from_json
 from watcher.settings import Limits, Watched
 from watcher.values import Call, Example, Mode
 
@@ -143,9 +143,9 @@ def test_a_model_that_is_gone_and_serves_nothing_is_not_asked_about_for_ever() -
 
 def approved(world: World) -> dict[str, float]:
     """The approvals that are remembered."""
-    stored = world.ledger.load(MODEL)
-    assert stored is not None
-    return dict(from_json(stored.body).approved)
+    record = record_of(world.kept())
+    assert record is not None
+    return dict(record.approved)
 
 
 def test_approvals_of_versions_that_are_gone_are_forgotten() -> None:

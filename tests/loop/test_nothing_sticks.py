@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from tests.loop.tap import tapped
-from tests.loop.world import MODEL, Died, World, ready, target, to_weight, with_rollout
+from tests.loop.world import MODEL, Died, World, out_of_reach, ready, target, to_weight, with_rollout
 from watcher.errors import Terminal, Transient, UnderWay
 from watcher.naming import release_name
 from watcher.pause import paused, set_paused
 from watcher.policy import Approval
 from watcher.record import from_json, key_of
 from watcher.slots import holders
-from watcher.values import Call, EvidenceOf, Example, Mode, Observed, Target, Version
+from watcher.values import Call, EvidenceOf, Example, Mode, Version
 
 
 def unreadable(world: World, *numbers: int, error: Exception | None = None) -> None:
@@ -76,14 +76,7 @@ def test_a_target_out_of_reach_does_not_protect_a_bad_canary_on_another() -> Non
     champion = world.crowned(0.8)
     bad = world.train(0.9)
     to_weight(world, bad, 10)
-    look = world.deployer.observe
-
-    def blind(place: Target) -> Observed:
-        if place.name == "eu":
-            raise Transient("no route")
-        return look(place)
-
-    world.deployer.observe = blind  # type: ignore[assignment, method-assign]
+    out_of_reach(world, "eu", Transient("no route"))
     world.deployer.error_share[bad] = 0.9
     loop = world.worker()
     for _ in range(30):
@@ -95,14 +88,7 @@ def test_a_target_out_of_reach_does_not_protect_a_bad_canary_on_another() -> Non
 def test_a_target_out_of_reach_does_not_hide_what_the_next_one_serves() -> None:
     world = World(targets=(target("api"), target("eu")))
     world.crowned(0.8)
-    look = world.deployer.observe
-
-    def blind(place: Target) -> Observed:
-        if place.name == "api":
-            raise Transient("no route")
-        return look(place)
-
-    world.deployer.observe = blind  # type: ignore[assignment, method-assign]
+    out_of_reach(world, "api", Transient("no route"))
     world.deployer.meddle(world.targets[1], {})
     world.wake()
     told = [line for line in world.lines("live") if line.reason == "observed"]

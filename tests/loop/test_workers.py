@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,8 @@ from watcher import slots
 from watcher.errors import Conflict, Terminal, Transient
 from watcher.fakes.deployer import FakeDeployer
 from watcher.gather import Sources
+from watcher.ports import Stored
+from watcher.reconcile import Loop
 from watcher.record import NAMES, Record, from_json
 from watcher.settings import Limits
 from watcher.values import Call, Example, Probe, Release, Verb
@@ -190,10 +193,11 @@ def test_whoever_wakes_a_model_is_told_whether_its_step_failed_and_a_conflict_is
     world.deployer.faults.fail("shift", Conflict("it changed"))
     world.train(0.8)
     loop, failed = world.worker(), []
-    while world.champion() is None:
+    for _ in range(60):
         woken = world.wake(loop)
         failed += [woken.step.verb] if woken.failed else []
         world.now = max(world.now, woken.again or world.now)
+    assert world.champion() == 1
     assert failed == [Verb.LAUNCH]
 
 
@@ -295,44 +299,53 @@ def test_a_bake_counts_from_no_earlier_than_another_worker_s_shift() -> None:
     assert world.champion() == second
 
 
-def test_a_verdict_that_an_overtaken_worker_takes_off_is_written_again() -> None:
-    world = World(atomic=False)
-    world.crowned(0.9)
-    worse = world.train(0.5)
-    world.rest()
-    world.registry.rejudge(MODEL, worse)
+def overtaken(world: World, deed: Callable[[Loop], None]) -> Loop:
+    """A worker that stops before its first tag for longer than its lease, while another one does this."""
     others = [world.worker()]
 
     def at(verb: str, when: str) -> None:
         if (verb, when) == ("tag", "before") and others:
             other = others.pop()
             world.now += 60.0
-            for _ in range(3):
-                other.wake(world.watched)
-            assert world.call(worse) is Call.LOSES
+            deed(other)
 
-    world.rest(tapped(world, at))
-    assert world.call(worse) is Call.LOSES
+    return tapped(world, at)
 
 
-def test_an_overtaken_worker_has_its_version_read_again_and_leaves_all_else_to_the_other() -> None:
+def rejudged() -> tuple[World, int]:
+    """A version that lost, and that a person has judged again."""
     world = World(atomic=False)
     world.crowned(0.9)
     worse = world.train(0.5)
     world.rest()
     world.registry.rejudge(MODEL, worse)
-    others, kept = [world.worker()], []
+    return world, worse
 
-    def at(verb: str, when: str) -> None:
-        if (verb, when) == ("tag", "before") and others:
-            other = others.pop()
-            world.now += 60.0
-            for _ in range(3):
-                other.wake(world.watched)
-            kept.append(world.kept())
 
-    overtaken = tapped(world, at)
-    woken = overtaken.wake(world.watched)
+def test_a_verdict_that_an_overtaken_worker_takes_off_is_written_again() -> None:
+    world, worse = rejudged()
+    meanwhile: list[Call | None] = []
+
+    def deed(other: Loop) -> None:
+        for _ in range(3):
+            other.wake(world.watched)
+        meanwhile.append(world.call(worse))
+
+    world.rest(overtaken(world, deed))
+    assert meanwhile == [Call.LOSES]
+    assert world.call(worse) is Call.LOSES
+
+
+def test_an_overtaken_worker_has_its_version_read_again_and_leaves_all_else_to_the_other() -> None:
+    world, worse = rejudged()
+    kept: list[Stored | None] = []
+
+    def deed(other: Loop) -> None:
+        for _ in range(3):
+            other.wake(world.watched)
+        kept.append(world.kept())
+
+    woken = overtaken(world, deed).wake(world.watched)
     assert not woken.acted
     (before,), after = kept, world.kept()
     assert before is not None
@@ -398,17 +411,14 @@ def test_an_overtaken_worker_does_not_call_a_version_winner_that_has_been_rolled
     world.crowned(0.8)
     bad = world.train(0.9)
     world.deployer.error_share[bad] = 0.5
-    others = [world.worker()]
+    meanwhile: list[Call | None] = []
 
-    def at(verb: str, when: str) -> None:
-        if (verb, when) == ("tag", "before") and others:
-            other = others.pop()
-            world.now += 60.0
-            world.rest(other)
-            assert world.call(bad) is Call.ROLLED_BACK
+    def deed(other: Loop) -> None:
+        world.rest(other)
+        meanwhile.append(world.call(bad))
 
-    world.rest(tapped(world, at))
-    assert not others
+    world.rest(overtaken(world, deed))
+    assert meanwhile == [Call.ROLLED_BACK]
     assert world.call(bad) is Call.ROLLED_BACK
 
 

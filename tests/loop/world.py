@@ -21,7 +21,20 @@ from watcher.reasons import REASONS
 from watcher.reconcile import Loop, Woken
 from watcher.settings import Limits, Watched
 from watcher.slots import KEY as SLOTS
-from watcher.values import Analysis, Call, EvidenceOf, Example, Kind, Marks, Mode, Rollout, State, Target, Version
+from watcher.values import (
+    Analysis,
+    Call,
+    EvidenceOf,
+    Example,
+    Kind,
+    Marks,
+    Mode,
+    Observed,
+    Rollout,
+    State,
+    Target,
+    Version,
+)
 
 MODEL = "prod.risk.churn"
 START = 1_000_000.0
@@ -250,6 +263,18 @@ def ready(world: World, name: str) -> list[int]:
     """Versions that are ready on a target."""
     seen = world.deployer.observe(next(t for t in world.targets if t.name == name))
     return sorted(r.version for r in seen.releases if r.state is State.READY)
+
+
+def out_of_reach(world: World, name: str, error: Exception) -> None:
+    """From now on whoever observes this target gets the error."""
+    look = world.deployer.observe
+
+    def blind(place: Target) -> Observed:
+        if place.name == name:
+            raise error
+        return look(place)
+
+    vars(world.deployer)["observe"] = blind
 
 
 def with_rollout(world: World, **changes: Any) -> World:
