@@ -21,8 +21,6 @@ from watcher.values import Example, Observed, Probe, Release, State, Target, Ver
 
 FORMAT = 1
 WHOLE = 100
-TRIES = 5
-"""Times that a document is read again because somebody else wrote it meanwhile."""
 START = 5.0
 """Seconds for a trial to have left this process."""
 LIMIT = 300.0
@@ -187,19 +185,16 @@ class PointerDeployer:
         return Staged(told["version"], told["key"], told["trial"], result if mine else {})
 
     def _edit(self, target: Target, change: Callable[[dict[str, Any]], None]) -> None:
-        """Read, change and replace the pointer, again where somebody else was faster. Raises what `change` raises."""
-        for _ in range(TRIES):
-            held = documents.read(_pointer(target))
-            before = held.value if held.value is not None else _new(target)
-            there = _parsed(documents.copied(before), target)
+        """Replace the pointer by what `change` makes of it. Raises what `change` raises."""
+
+        def changed(before: Any) -> Mapping[str, Any] | None:
+            there = documents.copied(_parsed(_new(target) if before is None else before, target))
             if problem := _foreign(there, target):
                 raise Terminal(problem)
             change(there)
-            if there == _parsed(before, target) and held.value is not None:
-                return
-            if documents.swap(_pointer(target), there, held):
-                return
-        raise Transient(f"{target.place} is written by others all the time.")
+            return None if there == before else there
+
+        documents.edit(_pointer(target), changed)
 
 
 def build(tracking_uri: str | None) -> Deployer:

@@ -8,12 +8,14 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from watcher.errors import Terminal, Transient
 from watcher.text import plain, secret_values, without_secrets
@@ -24,6 +26,9 @@ MOST = 4 * 1024 * 1024
 """Bytes of a document that are read."""
 PATIENCE = "4s"
 """For one request to an object store."""
+WAIT = wait_random(0.01, 0.3)
+TURNS = stop_after_delay(5)
+"""Seconds: with two requests after them they end within a deployer's lease."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -34,7 +39,7 @@ class Held:
     value: Any
     """None where there is none."""
     tag: Any = None
-    """Of a document on a disk its bytes; in an object store its ETag."""
+    """Of a document in an object store its ETag."""
 
 
 def is_local(uri: str) -> bool:
@@ -65,7 +70,7 @@ def read(uri: str) -> Held:
                 data = path(uri).open("rb").read(MOST)
             except FileNotFoundError:
                 return Held(None)
-            return Held(_json(uri, data), data)
+            return Held(_json(uri, data))
     with _store_errors(uri):
         import obstore
 
@@ -77,28 +82,47 @@ def read(uri: str) -> Held:
         return Held(_json(uri, bytes(found.bytes())[:MOST]), dict(found.meta))
 
 
-def swap(uri: str, value: Mapping[str, Any], before: Held) -> bool:
-    """Replace the document if it is still as it was held; False where it is not."""
-    data = json.dumps(value, indent=2).encode()
+def edit(uri: str, change: Callable[[Any], Mapping[str, Any] | None]) -> None:
+    """Put what `change` makes of the document, or of None, in its place; where it makes None the document stays.
+
+    Writers take turns: on a disk under a lock, in an object store `change` is asked again where somebody was faster.
+    Raises what `change` raises, and Transient where others are faster all the time.
+    """
     if is_local(uri):
-        with _local_errors(uri), _locked(path(uri)):
-            place = path(uri)
-            now = place.read_bytes() if place.exists() else None
-            if now != before.tag:
-                return False
-            _replace(place, data)
-            return True
+        place = path(uri)
+        with _local_errors(uri), _locked(place):
+            value = change(read(uri).value)
+            if value is not None:
+                _replace(place, _data(value))
+        return
+    for attempt in Retrying(retry=retry_if_exception_type(_Overtaken), wait=WAIT, stop=TURNS, reraise=True):
+        with attempt:
+            _put(uri, change)
+
+
+class _Overtaken(Transient):
+    """Somebody else wrote the document since it was read."""
+
+
+def _put(uri: str, change: Callable[[Any], Mapping[str, Any] | None]) -> None:
+    held = read(uri)
+    value = change(held.value)
+    if value is None:
+        return
     with _store_errors(uri):
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         store, name = _store(uri)
-        tag: Any = {key: before.tag[key] for key in ("e_tag", "version") if before.tag.get(key)} if before.tag else None
+        tag: Any = {key: held.tag[key] for key in ("e_tag", "version") if held.tag.get(key)} if held.tag else None
         try:
-            obstore.put(store, name, data, mode="create" if tag is None else tag)
-        except (AlreadyExistsError, PreconditionError):
-            return False
-        return True
+            obstore.put(store, name, _data(value), mode="create" if tag is None else tag)
+        except (AlreadyExistsError, PreconditionError) as error:
+            raise _Overtaken(f"{_shown(uri)} is written by others all the time.") from error
+
+
+def _data(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=2).encode()
 
 
 def remove(uri: str) -> None:

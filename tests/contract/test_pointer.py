@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tenacity import stop_after_attempt
 
 import deployers
-from deployers.pointer import PointerDeployer
+from deployers.pointer import PointerDeployer, documents
 from scoring.delta.stream import Stream
 from tests.azurite import Azurite
 from tests.contract.deployer_suite import Bench, MakeVersion, OneRelease, WaitUntil
 from tests.scoring import world
 from tests.scoring.stores import in_store
-from watcher.errors import Terminal
+from watcher.errors import Terminal, Transient
 from watcher.ports import Deployer
 from watcher.values import Example, Identity, Kind, State, Status, Target, Version
 
@@ -80,6 +81,14 @@ class TestOnDisk(OneRelease):
 
         return come
 
+    def test_workers_that_stage_at_the_same_time_lose_none(self, target: Target) -> None:
+        untried = replace(target, settings={**target.settings, "trial": "none"})
+        workers = [Bench(PointerDeployer(), untried, world.wait_until) for _ in range(8)]
+        releases = [bench.release(version_of(n, world.linear())) for n, bench in enumerate(workers, 1)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda pair: pair[0].deployer.launch(pair[1]), zip(workers, releases, strict=True)))
+        assert {one.name for one in workers[0].observe().releases} == {release.name for release in releases}
+
 
 class TestInStore(TestOnDisk):
     """The same in an object store, where a document is replaced under its ETag."""
@@ -99,6 +108,29 @@ class TestInStore(TestOnDisk):
             Stream(replace(tables.options(once=True), pointer=pointer)).run()
 
         return come
+
+    @pytest.mark.parametrize("others", [1, 3])
+    def test_what_others_wrote_meanwhile_is_kept(self, pointer: str, others: int) -> None:
+        documents.edit(pointer, overtaken(pointer, others, lambda before: {**before, "mine": True}))
+        assert documents.read(pointer).value == {"others": others, "mine": True}
+
+    def test_a_writer_that_never_gets_its_turn_says_so(self, pointer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(documents, "TURNS", stop_after_attempt(4))
+        with pytest.raises(Transient, match=r"churn\.json is written by others all the time"):
+            documents.edit(pointer, overtaken(pointer, 100, lambda before: {**before, "mine": True}))
+        assert documents.read(pointer).value == {"others": 4}
+
+
+def overtaken(pointer: str, times: int, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The change, with somebody else who writes the document between its read and its write, that many times."""
+    left = iter(range(times))
+
+    def changed(before: Any) -> Any:
+        if next(left, None) is not None:
+            documents.edit(pointer, lambda there: {"others": (there or {"others": 0})["others"] + 1})
+        return change(before or {})
+
+    return changed
 
 
 @pytest.fixture
@@ -271,15 +303,6 @@ def test_a_pointer_that_cannot_be_read_is_left_alone_and_said(bench: Bench, tabl
             call()
     assert len(bench.deployer.check(bench.target)) == 1
     assert Path(tables.pointer).read_text() == content
-
-
-def test_workers_that_stage_at_the_same_time_lose_none(tables: world.Tables) -> None:
-    target = target_at(tables.pointer, trial="none")
-    workers = [Bench(PointerDeployer(), target, world.wait_until) for _ in range(8)]
-    releases = [bench.release(version_of(n, world.linear())) for n, bench in enumerate(workers, 1)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda pair: pair[0].deployer.launch(pair[1]), zip(workers, releases, strict=True)))
-    assert {one.name for one in workers[0].observe().releases} == {release.name for release in releases}
 
 
 def test_a_trial_runs_in_a_process_of_its_own_and_is_not_waited_for(tmp_path: Path) -> None:
