@@ -15,8 +15,9 @@ def children(pid: int) -> set[int]:
 
 
 def supervisor(home: Path) -> int:
-    """Pid of the gateway's oldest process."""
-    return int((home / "lock").read_text().split()[0])
+    """Pid of the gateway's oldest process. Raises ValueError while one that just took the lock has not written it."""
+    pid, _started = (home / "lock").read_text().split()
+    return int(pid)
 
 
 def server(home: Path) -> int:

@@ -546,7 +546,8 @@ class Conduct:
         if woken is None or not woken.acted or woken.step.verb is not Verb.TAG:
             return
         number, call = woken.step.version or 0, woken.step.call
-        if call is Call.UNMET and before.get(number) is not call:
+        # The last step may have been taken back by others since.
+        if call is Call.UNMET and before.get(number) is not call and self._calls.get(number) is call:
             met = marks.crown is not None and marks.crown.met and marks.crown.crowned == number
             assert not met, f"v{number} was met, and is called unmet"
             lines = self._world.lines()
