@@ -21,6 +21,8 @@ class Outcome:
 
     problem: str | None = None
     """The invariant that broke, or the error that came out; None where all is well."""
+    raised: bool = False
+    """Whether the problem is an error that came out, and no invariant."""
     coverage: Counter[tuple[str, ...]] = field(default_factory=Counter)
     wake_ups: int = 0
     trace: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ def run(schedule: Schedule, *, tell: bool = False) -> Outcome:
     except Violation as violation:
         outcome.problem = str(violation)
     except Exception as error:  # noqa: BLE001 whatever comes out of the product is a finding
+        outcome.raised = True
         outcome.problem = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
     outcome.wake_ups, outcome.trace = u.wake_ups, tuple(trace)
     return outcome

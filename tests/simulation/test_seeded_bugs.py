@@ -81,16 +81,16 @@ def the_ledger_does_not_compare(patch: pytest.MonkeyPatch) -> None:
 
 def a_hole_in_a_listing_counts_as_deleted(patch: pytest.MonkeyPatch) -> None:
     versions = FakeRegistry.versions
-    shown: dict[int, set[int]] = {}
+    shown: dict[tuple[int, str], set[int]] = {}
 
-    def listed(self: FakeRegistry, name: str, above: int, most: int = 200) -> Any:
-        found = versions(self, name, above, most)
-        shown[id(self)] = {v.number for v in found}
+    def listed(self: FakeRegistry, name: str, above: int, most: int = 200, also: Any = ()) -> Any:
+        found = versions(self, name, above, most, also)
+        shown[id(self), name] = {v.number for v in found}
         return found
 
     def believed(self: FakeRegistry, name: str, version: int) -> Any:
         found = get(self, name, version)
-        return found if version in shown.get(id(self), {version}) else Gone(version)
+        return found if version in shown.get((id(self), name), {version}) else Gone(version)
 
     get = FakeRegistry.version
     patch.setattr(FakeRegistry, "versions", listed)
@@ -155,12 +155,12 @@ def a_shift_does_not_compare_the_token(patch: pytest.MonkeyPatch) -> None:
 def what_is_due_stays_due(patch: pytest.MonkeyPatch) -> None:
     rest = reconcile.Loop._rest  # noqa: SLF001 the rule lies inside
 
-    def forgetful(self: Any, watched: Any, decision: Any, before: Any, stored: Any) -> Any:
+    def forgetful(self: Any, watched: Any, decision: Any, before: Any, stored: Any, *, over: bool = False) -> Any:
         again = decision.look_again
         same = replace(decision.record, intent=None) == before and not decision.lines
         if stored is not None and again is None and same:
             return reconcile.Woken(watched.name, decision.step, None)
-        return rest(self, watched, decision, before, stored)
+        return rest(self, watched, decision, before, stored, over=over)
 
     patch.setattr(reconcile.Loop, "_rest", forgetful)
 
@@ -202,6 +202,8 @@ def test_the_simulation_sees_that(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> 
         runs.started(generate(seed).setup, generate(seed).start)  # reached without the bug
         with monkeypatch.context() as patch:
             bug(patch)
-            if runs.run(generate(seed)).problem is not None:
-                return
+            outcome = runs.run(generate(seed))
+        assert not outcome.raised, outcome.problem
+        if outcome.problem is not None:
+            return
     raise AssertionError(f"not seen within {most} schedules")
